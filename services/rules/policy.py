@@ -1,0 +1,350 @@
+"""The policy: an application's stages, gates and approvals, as one TOML file.
+
+`parse` reports every mistake at once, each with its key path; what it returns is frozen and complete (every default
+filled in), so that its digest is that of the rules in force and not of how the file happened to be written.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from services.errors import PolicyInvalid
+from services.rules import metric_names
+from services.rules.digests import digest
+from services.rules.domain import ComponentKind, GateMode, Role
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", value.strip())
+    if not match:
+        raise ValueError(f"{value!r} is not a duration; write a number and s, m, h, d or w, such as 7d")
+    return timedelta(**{UNITS[match[2]]: float(match[1])})
+
+
+def _plain_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        shown = value if len(value) <= 40 else value[:40] + "…"
+        raise ValueError(f"{shown!r} is not a name; use up to 100 ASCII letters, digits, dot, dash and underscore")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Name = Annotated[str, BeforeValidator(_plain_name)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApplicationPart(_Part):
+    name: Name
+    description: str = ""
+    owner: str = ""
+
+
+class Components(_Part):
+    """Where the parts of a bundle come from, and which of them it must have."""
+
+    model: str = ""
+    prompts: tuple[str, ...] = ()
+    require: tuple[ComponentKind, ...] = ()
+    block_on_gaps: tuple[str, ...] = ()
+    repository: str = ""
+
+
+class DataSource(_Part):
+    """One of: the run's dataset input of that context, or a file beside the policy."""
+
+    input: str = ""
+    path: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> DataSource:
+        if bool(self.input) == bool(self.path):
+            raise ValueError('give exactly one of input = "..." and path = "..."')
+        return self
+
+
+class Data(_Part):
+    training: DataSource = DataSource(input="training")
+    evaluation: DataSource | None = DataSource(input="evaluation")
+    target: str = ""
+    features: tuple[str, ...] = ()
+
+    @field_validator("features")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        doubled = sorted({name for name in value if value.count(name) > 1})
+        if doubled:
+            raise ValueError(f"{', '.join(doubled)} stands there twice")
+        return value
+
+
+class _Gate(_Part):
+    description: str = ""
+    mode: GateMode = GateMode.ENFORCE
+    waivable: bool = False
+    inconclusive: Literal["block", "warn"] = "block"
+
+    @property
+    def enforcing(self) -> bool:
+        return self.mode is GateMode.ENFORCE
+
+
+class EvaluationGate(_Gate):
+    """A metric on the held-out data against a limit. The confidence bound decides, not the point."""
+
+    kind: Literal["evaluation"]
+    metric: str
+    min: float | None = None
+    max: float | None = None
+    source: Literal["data", "run"] = "data"
+    accept_logged: bool = False
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in metric_names.ALL:
+            raise ValueError(
+                f"{value!r} is not a metric Headgate computes; choose one of {', '.join(metric_names.ALL)}"
+            )
+        return value
+
+    @field_validator("min", "max")
+    @classmethod
+    def _possible(cls, value: float | None, info: Any) -> float | None:
+        metric = info.data.get("metric", "")
+        if value is not None and metric in metric_names.PROBABILITIES and not 0 <= value <= 1:
+            raise ValueError(f"{value} is not a probability")
+        return value
+
+    @model_validator(mode="after")
+    def _limit(self) -> EvaluationGate:
+        wanted = "min" if self.metric in metric_names.HIGHER_IS_BETTER else "max"
+        other = "max" if wanted == "min" else "min"
+        if getattr(self, other) is not None or getattr(self, wanted) is None:
+            raise ValueError(f"{self.metric} needs {wanted} = a number, and no {other}")
+        return self
+
+
+class SchemaGate(_Gate):
+    """The training data's columns: the declared ones, of the types that the model's signature names."""
+
+    kind: Literal["schema"]
+    extra: Literal["fail", "warn"] = "warn"
+    max_nulls: float = Field(default=0.10, ge=0, le=1)
+
+
+class PromptGate(_Gate):
+    """The template's variables are exactly the declared ones, and it renders."""
+
+    kind: Literal["prompt"]
+    variables: tuple[str, ...]
+    prompt: str = ""
+
+
+Gate = Annotated[EvaluationGate | SchemaGate | PromptGate, Field(discriminator="kind")]
+BUILT_KINDS = ("evaluation", "schema", "prompt")
+
+
+class Stage(_Part):
+    name: Name
+    auto: bool = False
+    gates: tuple[str, ...] = ()
+    approvals: int = Field(default=0, ge=0, le=20)
+    approver_role: Role = Role.LEAD
+    self_approval: bool = False
+    verified: bool = False
+    soak: Duration = timedelta(0)
+    max_evidence_age: Duration = timedelta(days=7)
+
+
+class Metrics(_Part):
+    stage: str = "production"
+    attribution: Duration = timedelta(days=7)
+
+
+DEFAULT_STAGES = (
+    Stage(name="development", auto=True),
+    Stage(name="staging"),
+    Stage(name="production", approvals=1),
+)
+
+
+class Policy(_Part):
+    application: ApplicationPart
+    components: Components = Components()
+    data: Data = Data()
+    stages: tuple[Stage, ...] = DEFAULT_STAGES
+    metrics: Metrics = Metrics()
+    gates: dict[str, Gate] = {}
+
+    @property
+    def name(self) -> str:
+        return self.application.name
+
+    @property
+    def digest(self) -> str:
+        return digest(self.model_dump(mode="json"))
+
+    @property
+    def required(self) -> tuple[ComponentKind, ...]:
+        if self.components.require:
+            return self.components.require
+        return (ComponentKind.MODEL,) if self.components.model else (ComponentKind.PROMPT,)
+
+    def stage(self, name: str) -> Stage | None:
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def before(self, name: str) -> Stage | None:
+        """The stage a bundle comes through first, or None for the first one."""
+        names = [stage.name for stage in self.stages]
+        index = names.index(name)
+        return self.stages[index - 1] if index else None
+
+    def after(self, name: str) -> Stage | None:
+        names = [stage.name for stage in self.stages]
+        index = names.index(name) + 1
+        return self.stages[index] if index < len(names) else None
+
+    def gates_of(self, stage: str) -> dict[str, EvaluationGate | SchemaGate | PromptGate]:
+        found = self.stage(stage)
+        return {name: self.gates[name] for name in found.gates} if found else {}
+
+    def enforcing_gates_of(self, stage: str) -> tuple[str, ...]:
+        return tuple(name for name, gate in self.gates_of(stage).items() if gate.enforcing)
+
+    def gate_digest(self, name: str) -> str:
+        """Of all that decides what this gate judges and against what: a result under another digest is not current."""
+        definition = self.gates[name].model_dump(
+            mode="json", exclude={"description", "mode", "waivable", "inconclusive"}
+        )
+        return digest({"definition": definition, "data": self.data.model_dump(mode="json")})
+
+
+def parse(text: str) -> Policy:
+    """Read a policy. Raises PolicyInvalid with every mistake, each beginning with its key path."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyInvalid([f"(file): this is not TOML: {error}"]) from error
+    mistakes = _unbuilt_kinds(raw)
+    policy = None
+    try:
+        policy = Policy.model_validate(raw)
+    except ValidationError as error:
+        mistakes += [m for e in error.errors() if (m := _sentence(e)) and not _told(m, mistakes)]
+    if policy:
+        mistakes += _contradictions(policy)
+    else:
+        mistakes += [m for m in _loose_ends(raw) if not _told(m, mistakes)]
+    if mistakes:
+        raise PolicyInvalid(mistakes)
+    assert policy is not None
+    return policy
+
+
+def _unbuilt_kinds(raw: dict[str, Any]) -> list[str]:
+    gates = raw.get("gates")
+    found = []
+    for name, gate in gates.items() if isinstance(gates, dict) else ():
+        kind = gate.get("kind") if isinstance(gate, dict) else None
+        if kind is None or kind not in BUILT_KINDS:
+            said = "is missing" if kind is None else f"{kind!r} is not a kind of gate this version has"
+            found.append(f"gates.{name}.kind: {said}; choose one of {', '.join(BUILT_KINDS)}")
+    return found
+
+
+def _told(mistake: str, already: list[str]) -> bool:
+    return mistake.split(":")[0] in {m.split(":")[0] for m in already}
+
+
+def _sentence(error: Any) -> str:
+    """pydantic's error as one line. Union tags are not keys of the file, so they are left out of the path."""
+    kind, location = error["type"], list(error["loc"])
+    if kind.startswith("union_tag"):
+        return ""  # said by _unbuilt_kinds, in words
+    if len(location) > 3 and location[0] == "gates" or (len(location) > 2 and location[0] == "gates"):
+        location = [part for index, part in enumerate(location) if not (index == 2 and part in BUILT_KINDS)]
+    path = ".".join(str(part) for part in location) or "(file)"
+    match kind:
+        case "extra_forbidden":
+            said = "there is no such key here"
+        case "missing":
+            said = "is missing"
+        case "value_error":
+            said = str(error["ctx"]["error"])
+        case _:
+            said = f"{error['msg'][0].lower()}{error['msg'][1:]}, but it is {error['input']!r}"
+    return f"{path}: {said}"
+
+
+def _contradictions(policy: Policy) -> list[str]:
+    return _loose_ends(policy.model_dump(mode="json"))
+
+
+def _loose_ends(raw: dict[str, Any]) -> list[str]:
+    """What only shows when several keys are read together. Takes the raw file too, so that one mistake hides no other."""
+    found = []
+    stages = raw.get("stages")
+    stages = [s for s in stages if isinstance(s, dict)] if isinstance(stages, (list, tuple)) else None
+    gates = raw.get("gates") if isinstance(raw.get("gates"), dict) else {}
+    names = [s.get("name") for s in stages] if stages is not None else [s.name for s in DEFAULT_STAGES]
+    if not names:
+        found.append("stages: is empty; leave it out for development, staging and production")
+    for index, stage in enumerate(stages or ()):
+        if names.index(stage.get("name")) != index:
+            found.append(f"stages.{index}.name: {stage.get('name')!r} is the name of an earlier stage")
+        for gate in stage.get("gates") or ():
+            if gate not in gates:
+                found.append(f"stages.{index}.gates: there is no [gates.{gate}] in this policy")
+        if stage.get("auto") and stage.get("approvals"):
+            found.append(f"stages.{index}.auto: a stage that asks for approvals cannot be entered automatically")
+    metrics = raw.get("metrics")
+    if isinstance(metrics, dict) and metrics.get("stage", "production") not in names and "stage" in metrics:
+        if metrics["stage"] != "production":
+            found.append(f"metrics.stage: there is no stage {metrics['stage']!r} in this policy")
+    components = raw.get("components")
+    components = components if isinstance(components, dict) else {}
+    if not components.get("model") and not components.get("prompts"):
+        found.append("components: name a model, or prompts, or both; a bundle needs something to deliver")
+    data = raw.get("data")
+    data = data if isinstance(data, dict) else {}
+    for name, gate in gates.items():
+        if isinstance(gate, dict) and gate.get("kind") in ("evaluation", "schema") and gate.get("source") != "run":
+            missing = [key for key in ("target", "features") if not data.get(key)]
+            if missing and not components.get("model"):
+                found.append(f"gates.{name}: judges a model, and components.model is not set")
+            elif missing:
+                found.append(f"gates.{name}: needs data.{' and data.'.join(missing)}")
+    return found
+
+
+def difference(old: Policy | None, new: Policy) -> list[str]:
+    """What changes, a line a key: `gates.accuracy.min: 0.6 -> 0.68`."""
+    before = _flat(old.model_dump(mode="json")) if old else {}
+    after = _flat(new.model_dump(mode="json"))
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            lines.append(f"{key}: {before.get(key, '(none)')} -> {after.get(key, '(none)')}")
+    return lines
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    if isinstance(value, dict):
+        return {k: v for key, part in value.items() for k, v in _flat(part, f"{path}.{key}".lstrip(".")).items()}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return {k: v for part in value for k, v in _flat(part, f"{path}.{part.get('name', '')}").items()}
+    return {path: ", ".join(map(str, value)) if isinstance(value, list) else str(value)}
