@@ -56,6 +56,19 @@ class Store:
         with _told(), Session(self._writes, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """One writing transaction with SQLite's foreign keys off: rebuilding a table would otherwise fail or delete."""
+        with _told(), self._writes.connect() as connection:
+            if self.sqlite:
+                connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")  # has no effect inside a transaction
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                if self.sqlite:
+                    connection.connection.cursor().execute("PRAGMA foreign_keys=ON")
+
     def close(self) -> None:
         self._engine.dispose()
 
