@@ -1,0 +1,1 @@
+"""What the worker does. Only the tracking package knows MLflow."""
