@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
+from mlflow.models import Model
 
 from services.errors import ArtifactUnusable
 from services.work import fingerprints
@@ -18,24 +18,11 @@ ENVIRONMENT_FILES = ("python_env.yaml", "requirements.txt")
 
 def read(folder: Path, uri: str) -> ModelFiles:
     """Raises ArtifactUnusable where the folder is gone, holds no MLmodel, or cannot be read."""
-    described = folder / "MLmodel"
-    if not described.is_file():
+    if not (folder / "MLmodel").is_file():
         raise gone(uri, "there is no MLmodel file")
     try:
-        about = yaml.safe_load(described.read_text())
-        files = fingerprints.files_in(folder, LEAVE_OUT)
-        environment = [path for path in files if path.parent == folder and path.name in ENVIRONMENT_FILES]
-        return ModelFiles(
-            digest=fingerprints.of_files(folder, files),
-            environment_digest=fingerprints.of_files(folder, environment) if environment else "",
-            requirements=_text(folder / "requirements.txt"),
-            signature=_signature(about),
-            size_bytes=sum(path.stat().st_size for path in files),
-            flavors=tuple(sorted(about.get("flavors") or {})),
-            predicts=str(_pyfunc(about).get("predict_fn") or ""),
-            python=_python(folder / "python_env.yaml"),
-        )
-    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        return _facts(folder)
+    except Exception as error:  # a damaged MLmodel makes MLflow's parser raise almost anything
         raise gone(uri, f"{type(error).__name__}: {error}") from error
 
 
@@ -46,37 +33,40 @@ def gone(uri: str, said: str) -> ArtifactUnusable:
     )
 
 
-def _signature(about: dict[str, Any]) -> dict[str, Any] | None:
-    said = about.get("signature")
-    if not said:
+def _facts(folder: Path) -> ModelFiles:
+    model = Model.load(str(folder))
+    pyfunc = model.flavors.get("python_function") or {}
+    files = fingerprints.files_in(folder, LEAVE_OUT)
+    environment = [path for path in files if path.parent == folder and path.name in ENVIRONMENT_FILES]
+    requirements = folder / "requirements.txt"
+    return ModelFiles(
+        digest=fingerprints.of_files(folder, files),
+        environment_digest=fingerprints.of_files(folder, environment) if environment else "",
+        requirements=requirements.read_text() if requirements.is_file() else "",
+        signature=_signature(model.signature),
+        size_bytes=sum(path.stat().st_size for path in files),
+        flavors=tuple(sorted(model.flavors)),
+        predicts=str(pyfunc.get("predict_fn") or ""),
+        python=str(pyfunc.get("python_version") or ""),
+    )
+
+
+def _signature(signature: Any) -> dict[str, Any] | None:
+    if signature is None:
         return None
-    return {side: _columns(said.get(side)) for side in ("inputs", "outputs")}
+    return {"inputs": _columns(signature.inputs), "outputs": _columns(signature.outputs)}
 
 
-def _columns(text: str | None) -> list[dict[str, Any]]:
-    columns = yaml.safe_load(text) if text else []
+def _columns(schema: Any) -> list[dict[str, Any]]:
     return [
         {
             "name": column.get("name", ""),
-            "type": column["type"] if column["type"] != "tensor" else _tensor(column["tensor-spec"]),
+            "type": _tensor(column["tensor-spec"]) if column["type"] == "tensor" else column["type"],
             "required": column.get("required", True),
         }
-        for column in columns
+        for column in (schema.to_dict() if schema else ())
     ]
 
 
 def _tensor(spec: dict[str, Any]) -> str:
-    return f"{spec['dtype']}{spec['shape']}".replace(" ", "")
-
-
-def _pyfunc(about: dict[str, Any]) -> dict[str, Any]:
-    return (about.get("flavors") or {}).get("python_function") or {}
-
-
-def _python(path: Path) -> str:
-    said = yaml.safe_load(_text(path)) or {}
-    return str(said.get("python", ""))
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""
+    return f"{spec['dtype']}{list(spec['shape'])}".replace(" ", "")

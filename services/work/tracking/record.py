@@ -25,8 +25,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-import mlflow.data
 import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Dataset, InputTag, Metric, Param, RunTag
 from mlflow.entities import DatasetInput as LoggedInput
 from mlflow.models import infer_signature
@@ -143,7 +143,7 @@ def _open_run(tracking: Tracking, training: TrainingRecord, experiment: str) -> 
 def _input(dataset: DatasetToLog) -> LoggedInput:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that integer columns cannot hold a missing value
-        source = mlflow.data.from_pandas(dataset.frame, source=str(dataset.path.absolute()), name=dataset.name)
+        source = from_pandas(dataset.frame, source=str(dataset.path.absolute()), name=dataset.name)
         facts = source.to_dict()
     entity = Dataset(
         name=facts["name"],
