@@ -1,0 +1,1 @@
+"""What people see: SQL in, frozen dataclasses out, no writes."""
