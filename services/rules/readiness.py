@@ -46,6 +46,11 @@ class GateFact:
             return True
         return self.verdict is Verdict.INCONCLUSIVE and self.tolerates_inconclusive
 
+    @property
+    def passed_once(self) -> bool:
+        """The result it had, under whatever rules: what counts for a way back."""
+        return bool(self.waived_by) or self.verdict is Verdict.PASSED
+
     def fresh(self, stage: Stage, now: datetime) -> bool:
         return self.finished_at is not None and now - self.finished_at <= stage.max_evidence_age
 

@@ -1,0 +1,32 @@
+"""Lifting the hold that a rollback set."""
+
+from __future__ import annotations
+
+from services.clock import Clock
+from services.commands import authority
+from services.errors import Conflict
+from services.rules.domain import Person, SlotRef
+from services.store import audit, lookups
+from services.store.database import Store
+
+
+def lift(store: Store, slot: SlotRef, *, actor: Person, clock: Clock, reason: str = "") -> None:
+    """Let automation into the stage again."""
+    authority.require(actor, authority.LEADS, "lift a hold")
+    with store.writing() as session:
+        row = lookups.locked_slot(session, slot)
+        if row.hold_since is None:
+            raise Conflict(f"There is no hold on {slot}.", "Nothing needs to be done.")
+        was = row.hold_reason
+        row.hold_reason, row.hold_by, row.hold_since = "", "", None
+        session.add(row)
+        audit.record(
+            session,
+            actor=actor.name,
+            action="hold.lifted",
+            clock=clock,
+            application=slot.application,
+            subject=str(slot),
+            was=was,
+            reason=reason.strip(),
+        )
