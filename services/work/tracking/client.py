@@ -136,9 +136,12 @@ def first_line(text: str) -> str:
 
 
 def shown(uri: str) -> str:
-    """An address without the password that may stand in it."""
+    """An address without the name and password that may stand in it."""
     scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else uri
+    if not separator:
+        return uri
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _folder_name(experiment: str) -> str:

@@ -116,12 +116,7 @@ class Reader(Connection):
 
     def prompts_of(self, version: ModelVersion) -> list[PromptVersion]:
         """The prompt versions linked to the logged model, or else to the run; sorted by name."""
-        linked: list[dict[str, str]] = []
-        with self.asking(f"the prompts of {version.uri}"):
-            if version.model_id:
-                linked = _links(self.client.get_logged_model(version.model_id).tags)
-            if not linked and version.run_id:
-                linked = _links(self.client.get_run(version.run_id).data.tags)
+        linked = self._links_of_model(version) or self._links_of_run(version)
         found = [self.prompt(link["name"], link["version"]) for link in linked]
         return sorted((prompt for prompt in found if prompt), key=lambda prompt: prompt.name)
 
@@ -143,6 +138,23 @@ class Reader(Connection):
             token = page.token
             if not token:
                 return
+
+    def _links_of_model(self, version: ModelVersion) -> list[dict[str, str]]:
+        if not version.model_id:
+            return []
+        try:
+            with self.asking(f"the logged model {version.model_id}"):
+                return _links(self.client.get_logged_model(version.model_id).tags)
+        except NotFound:
+            return []  # deleted since; the registered version outlives it
+
+    def _links_of_run(self, version: ModelVersion) -> list[dict[str, str]]:
+        if not version.run_id:
+            return []
+        try:
+            return _links(self.run(version.run_id).tags)
+        except NotFound:
+            return []
 
     def _registered_prompt(self, name: str) -> Any | None:
         """By searching: the client's own get_prompt answers None for every error, an unreachable server among them."""
