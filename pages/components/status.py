@@ -32,7 +32,12 @@ def verdict(verdict: Verdict) -> str:
 
 
 def gate(
-    state: RunState | None, found: Verdict | None, *, current: bool = True, waived_by: str = "", mode: GateMode | None = None
+    state: RunState | None,
+    found: Verdict | None,
+    *,
+    current: bool = True,
+    waived_by: str = "",
+    mode: GateMode | None = None,
 ) -> str:
     """One gate in one badge, or two where it was waived or only watches."""
     said = _gate(state, found, current)

@@ -1,0 +1,171 @@
+"""What differs between two bundles: component by component, changed first."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from services.rules.digests import short
+from services.rules.domain import Component, ComponentKind
+
+KIND_ORDER = tuple(ComponentKind)
+
+
+class Change(StrEnum):
+    CHANGED = "changed"
+    ADDED = "added"
+    REMOVED = "removed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One fact of a component, before and after. Empty where it did not exist."""
+
+    name: str
+    old: str
+    new: str
+
+    @property
+    def changed(self) -> bool:
+        return self.old != self.new
+
+
+@dataclass(frozen=True)
+class ComponentDifference:
+    """`text` is a unified diff, for prompts and requirements; `details` holds every known fact, changed ones first."""
+
+    kind: ComponentKind
+    name: str
+    change: Change
+    old: Component | None
+    new: Component | None
+    details: tuple[Detail, ...] = ()
+    text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MetricPair:
+    name: str
+    old: float | None
+    new: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    components: tuple[ComponentDifference, ...]
+    metrics: tuple[MetricPair, ...] = ()
+
+    @property
+    def changed(self) -> tuple[ComponentDifference, ...]:
+        return tuple(part for part in self.components if part.change is not Change.UNCHANGED)
+
+    @property
+    def unchanged(self) -> tuple[ComponentDifference, ...]:
+        return tuple(part for part in self.components if part.change is Change.UNCHANGED)
+
+
+def difference(
+    old: Iterable[Component],
+    new: Iterable[Component],
+    old_metrics: Mapping[str, float] | None = None,
+    new_metrics: Mapping[str, float] | None = None,
+) -> Difference:
+    """From `old` to `new`. With no old bundle, everything is added."""
+    before = {(c.kind, c.name): c for c in old}
+    after = {(c.kind, c.name): c for c in new}
+    parts = [_compare(before.get(key), after.get(key)) for key in before.keys() | after.keys()]
+    parts.sort(key=lambda p: (p.change is Change.UNCHANGED, KIND_ORDER.index(p.kind), p.name))
+    was, now = old_metrics or {}, new_metrics or {}
+    metrics = [MetricPair(name, was.get(name), now.get(name)) for name in sorted(was.keys() | now.keys())]
+    return Difference(tuple(parts), tuple(metrics))
+
+
+def changed_words(found: Difference) -> list[str]:
+    """What changed, a few words each: `model 3 → 4`, `new dataset flights`."""
+    return [_words(part) for part in found.changed]
+
+
+def _words(part: ComponentDifference) -> str:
+    kind = part.kind.value
+    if part.change is Change.ADDED:
+        return f"new {kind} {part.name}"
+    if part.change is Change.REMOVED:
+        return f"without {kind} {part.name}"
+    assert part.old is not None
+    assert part.new is not None
+    context = str(part.new.details.get("context") or "")
+    called = f"{context} data" if part.kind is ComponentKind.DATASET and context else kind
+    if part.old.version and part.new.version and part.old.version != part.new.version:
+        return f"{called} {_version(part.old)} → {_version(part.new)}"
+    return called
+
+
+def _version(component: Component) -> str:
+    """Versions are numbers or commits; of a commit the first digits are enough to tell it apart."""
+    return component.version[:8] if component.kind is ComponentKind.CODE else component.version
+
+
+def _compare(old: Component | None, new: Component | None) -> ComponentDifference:
+    known = new or old
+    assert known is not None
+    if old is None or new is None:
+        change = Change.ADDED if old is None else Change.REMOVED
+    else:
+        change = Change.UNCHANGED if _identity(old) == _identity(new) else Change.CHANGED
+    details = _details(old, new)
+    text = _text_diff(old, new) if change is not Change.UNCHANGED else ()
+    return ComponentDifference(known.kind, known.name, change, old, new, details, text)
+
+
+def _identity(component: Component) -> tuple[str, str, str]:
+    return component.version, component.uri, component.digest
+
+
+def _details(old: Component | None, new: Component | None) -> tuple[Detail, ...]:
+    before, after = facts_of(old), facts_of(new)
+    details = [Detail(name, before.get(name, ""), after.get(name, "")) for name in {**before, **after}]
+    return tuple(sorted(details, key=lambda detail: not detail.changed))
+
+
+def facts_of(component: Component | None) -> dict[str, str]:
+    """What people compare by eye, by its name: version, digest, and the details that are short enough to read."""
+    if component is None:
+        return {}
+    facts = {"version": component.version, "digest": short(component.digest)}
+    for name, value in component.details.items():
+        if name in ("template", "requirements"):
+            continue
+        shown = _shown(name, value)
+        if shown:
+            facts[name.replace("_", " ")] = shown
+    return {name: value for name, value in facts.items() if value}
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        if name == "signature":
+            inputs = value.get("inputs")
+            return f"{len(inputs)} inputs" if isinstance(inputs, list) else ""
+        return ", ".join(f"{key} {kind}" if isinstance(kind, str) else str(key) for key, kind in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(part) for part in value)
+    return "" if value is None else str(value)
+
+
+def _text_diff(old: Component | None, new: Component | None) -> tuple[str, ...]:
+    for key in ("template", "requirements"):
+        was = str((old.details if old else {}).get(key) or "")
+        now = str((new.details if new else {}).get(key) or "")
+        if was != now:
+            return tuple(difflib.unified_diff(was.splitlines(), now.splitlines(), "before", "after", lineterm="", n=2))[
+                2:
+            ]
+    return ()
