@@ -70,12 +70,20 @@ class Connection:
         """The id of the experiment of this name, made where there is none. Embedded, its files stay in the home."""
         with self.asking(f"experiment {name!r}", writes=True):
             found = self.client.get_experiment_by_name(name)
-            if found:
-                return str(found.experiment_id)
-            location = None
-            if self.settings.embedded_tracking:
-                location = (self.settings.artifact_root / _folder_name(name)).absolute().as_uri()
-            return str(self.client.create_experiment(name, artifact_location=location))
+            if found is None:
+                try:
+                    return str(self.client.create_experiment(name, artifact_location=self._location(name)))
+                except MlflowException as error:
+                    found = self.client.get_experiment_by_name(name)  # somebody else was faster
+                    if found is None:
+                        raise error
+            return str(found.experiment_id)
+
+    def _location(self, experiment: str) -> str | None:
+        """Left to itself, an embedded MLflow puts files below whatever directory the process was started in."""
+        if not self.settings.embedded_tracking:
+            return None
+        return (self.settings.artifact_root / _folder_name(experiment)).absolute().as_uri()
 
     def _look_at_file(self) -> None:
         """MLflow tries a damaged file for a minute and a half; ask SQLite itself first."""

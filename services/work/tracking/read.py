@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import mlflow.artifacts
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.prompt.constants import IS_PROMPT_TAG_KEY
 from mlflow.prompt.registry_utils import model_version_to_prompt_version
@@ -95,6 +96,17 @@ class Reader(Connection):
             return artifacts.read(local, version.uri)
         with tempfile.TemporaryDirectory(prefix="headgate-model-") as scratch:
             return artifacts.read(self._downloaded(version, scratch), version.uri)
+
+    def require_artifact(self, version: ModelVersion) -> None:
+        """A look, without reading it: MLflow calls a version READY whose files are gone. Raises ArtifactUnusable."""
+        local = self._local_folder(version)
+        if local is not None:
+            if not (local / "MLmodel").is_file():
+                raise artifacts.gone(version.uri, f"there is no model in {local}")
+            return
+        with self.asking(f"the artifact of {version.uri}"):
+            if version.model_id and not self.client.list_logged_model_artifacts(version.model_id):
+                raise artifacts.gone(version.uri, "its folder is empty")
 
     def prompt(self, name: str, number: str | None = None) -> PromptVersion | None:
         """That version of the prompt, the newest where no number is given, or None where there is none."""
@@ -189,6 +201,8 @@ class Reader(Connection):
             try:
                 return Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=scratch))
             except OSError as error:
+                if isinstance(error, requests.RequestException) and not _not_there(error):
+                    raise
                 raise artifacts.gone(version.uri, str(error)) from error
             except MlflowException as error:
                 if _missing(error) or "API request to" not in error.message:
@@ -291,6 +305,10 @@ def _ready(found: Any) -> bool:
 
 def _missing(error: MlflowException) -> bool:
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+
+
+def _not_there(error: requests.RequestException) -> bool:
+    return error.response is not None and error.response.status_code in (404, 410)
 
 
 def _quoted(name: str) -> str:

@@ -1,0 +1,460 @@
+"""What Headgate asks of MLflow and writes into it, on a real MLflow: embedded, and over HTTP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from services import settings as settings_module
+from services.errors import ArtifactUnusable, NotFound, RegistryRefused, RegistryUnreachable
+from services.work import fingerprints
+from services.work.tracking import (
+    BUNDLE_TAG,
+    MANIFEST_TAG,
+    DatasetToLog,
+    ModelVersion,
+    Tracking,
+    TrainingRecord,
+    load_pyfunc,
+    probability_of_positive,
+    record_training,
+    register_prompt,
+)
+
+STORY = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
+DIGEST = "sha256:" + "a" * 64
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    random = np.random.default_rng(7)
+    frame = pd.DataFrame({"hour": random.integers(0, 24, 300), "wind": random.normal(size=300)})
+    return frame.assign(late=((frame.wind + random.normal(size=300)) > 0.5).astype(int))
+
+
+@pytest.fixture(scope="module")
+def training(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> TrainingRecord:
+    path = tmp_path_factory.mktemp("data") / "march.parquet"
+    rows.to_parquet(path)
+    inputs = rows[["hour", "wind"]]
+    return TrainingRecord(
+        experiment="delays & notices",
+        model_name="flight-delay",
+        estimator=LogisticRegression().fit(inputs, rows.late),
+        inputs=inputs,
+        started_at=STORY,
+        ended_at=STORY + timedelta(hours=1),
+        registered_at=STORY + timedelta(hours=2),
+        metrics={"roc_auc": 0.71},
+        params={"C": 1.0},
+        datasets=(DatasetToLog("flights", "training", path, rows),),
+        tags={"headgate.data_cutoff": "2026-02-28"},
+        user="mia",
+    )
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    home = tmp_path_factory.mktemp("home")
+    return Tracking(settings_module.load({"HEADGATE_HOME": str(home)}))
+
+
+@pytest.fixture(scope="module")
+def version(tracking: Tracking, training: TrainingRecord) -> ModelVersion:
+    return record_training(tracking, training)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def starting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
+    """Started before the first test, so that it comes up while the embedded ones run."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/files"]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        yield process, f"http://127.0.0.1:{port}", folder
+        os.killpg(process.pid, 15)
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(starting_server: tuple[subprocess.Popen[bytes], str, Path]) -> tuple[str, Path]:
+    process, address, folder = starting_server
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urlopen(f"{address}/health", timeout=1):
+                return address, folder
+        except (URLError, OSError):
+            time.sleep(0.2)
+    raise AssertionError((folder / "log").read_text())
+
+
+@pytest.fixture(scope="module")
+def remote(server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    home = tmp_path_factory.mktemp("remote-home")
+    return Tracking(settings_module.load({"HEADGATE_HOME": str(home), "MLFLOW_TRACKING_URI": server[0]}))
+
+
+def test_a_training_is_recorded_with_the_times_of_its_story(tracking: Tracking, version: ModelVersion) -> None:
+    run = tracking.run(version.run_id or "")
+
+    assert (run.started_at, run.ended_at) == (STORY, STORY + timedelta(hours=1))
+    assert version.registered_at == STORY + timedelta(hours=2)
+    assert (run.user, run.metrics, run.params) == ("mia", {"roc_auc": 0.71}, {"C": "1.0"})
+    assert run.tags["headgate.data_cutoff"] == "2026-02-28"
+
+
+def test_a_dataset_input_says_its_context_its_columns_and_where_it_lies(
+    tracking: Tracking, version: ModelVersion, training: TrainingRecord
+) -> None:
+    (entry,) = tracking.run(version.run_id or "").inputs
+
+    assert (entry.name, entry.context, entry.rows) == ("flights", "training", 300)
+    assert entry.columns == {"hour": "long", "wind": "double", "late": "long"}
+    assert Path(entry.source) == training.datasets[0].path
+
+
+def test_the_models_files_tell_signature_environment_and_size(tracking: Tracking, version: ModelVersion) -> None:
+    files = tracking.files(version)
+
+    assert files.signature is not None
+    assert files.signature["inputs"] == [
+        {"name": "hour", "type": "long", "required": True},
+        {"name": "wind", "type": "double", "required": True},
+    ]
+    assert "scikit-learn==" in files.requirements
+    assert files.environment_digest.startswith("sha256:")
+    assert files.size_bytes > 1000
+    assert files.predicts == "predict_proba"
+    assert tracking.files(version) == files, "the same artifact has the same digest"
+
+
+def test_the_loaded_classifier_gives_the_probability_of_the_positive_class(
+    tracking: Tracking, version: ModelVersion, training: TrainingRecord
+) -> None:
+    model = load_pyfunc(tracking.uri, version.uri)
+
+    expected = training.estimator.predict_proba(training.inputs)[:, 1]
+    np.testing.assert_allclose(probability_of_positive(model, training.inputs), expected)
+    np.testing.assert_allclose(probability_of_positive(training.estimator, training.inputs), expected)
+
+
+def test_a_regression_gives_no_probabilities(rows: pd.DataFrame) -> None:
+    class Minutes:
+        def predict(self, rows: pd.DataFrame) -> np.ndarray:
+            return rows.wind.to_numpy() * 10
+
+    with pytest.raises(ArtifactUnusable, match="not one probability a row"):
+        probability_of_positive(Minutes(), rows)
+
+
+def test_a_tree_ensemble_is_logged_and_loaded(tracking: Tracking, training: TrainingRecord, rows: pd.DataFrame) -> None:
+    trees = HistGradientBoostingClassifier(max_iter=5).fit(training.inputs, rows.late)
+
+    version = record_training(tracking, replace(training, model_name="trees", estimator=trees))
+
+    model = load_pyfunc(tracking.uri, version.uri)
+    np.testing.assert_allclose(
+        probability_of_positive(model, training.inputs), trees.predict_proba(training.inputs)[:, 1]
+    )
+
+
+def test_nothing_lands_in_the_working_directory_or_the_environment(
+    tmp_path: Path, training: TrainingRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    settings = settings_module.load({"HEADGATE_HOME": str(tmp_path / "home")})
+    embedded = Tracking(settings)
+
+    made = record_training(embedded, training)
+    embedded.ensure_bundle_version("flight-delay", digest=DIGEST, ref="flight-delay/1", manifest={}, model=made)
+
+    assert list(elsewhere.iterdir()) == []
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert any(settings.artifact_root.rglob("MLmodel"))
+
+
+def test_versions_are_listed_oldest_first_without_deleted_ones(tracking: Tracking, training: TrainingRecord) -> None:
+    made = [record_training(tracking, replace(training, model_name="listed")) for _ in range(3)]
+
+    tracking.client.delete_model_version("listed", made[1].version)
+
+    assert [version.version for version in tracking.versions("listed")] == ["1", "3"]
+    assert tracking.newest_version("listed") == made[2]
+    assert tracking.newest_version("nobody-registered-this") is None
+    with pytest.raises(NotFound, match="version 2"):
+        tracking.version("listed", "2")
+
+
+def test_a_version_that_is_no_number_is_not_found(tracking: Tracking, version: ModelVersion) -> None:
+    with pytest.raises(NotFound, match="'latest' is not a version"):
+        tracking.version("flight-delay", "latest")
+
+
+def test_a_model_name_may_hold_quotes_and_emoji(tracking: Tracking, training: TrainingRecord) -> None:
+    name = "o'hare <b>delays ✈️"
+
+    record_training(tracking, replace(training, model_name=name))
+
+    assert tracking.newest_version(name) is not None
+    assert tracking.model_exists(name)
+
+
+def test_models_and_prompts_are_told_apart(tracking: Tracking, version: ModelVersion) -> None:
+    register_prompt(tracking, "notice", "Flight {{ flight }}")
+
+    assert tracking.model_exists("flight-delay")
+    assert not tracking.prompt_exists("flight-delay")
+    assert tracking.prompt_exists("notice")
+    assert not tracking.model_exists("notice")
+    assert tracking.prompt_versions("flight-delay") == []
+    with pytest.raises(RegistryRefused, match="a prompt named 'notice'"):
+        tracking.ensure_registered_model("notice")
+
+
+def test_the_same_prompt_text_twice_in_a_row_is_one_version(tracking: Tracking) -> None:
+    first = register_prompt(tracking, "wording", "{{airline}} {{flight}} is late", registered_at=STORY)
+    again = register_prompt(tracking, "wording", "{{airline}} {{flight}} is late")
+    second = register_prompt(tracking, "wording", "{{airline}} {{flight}}: {{minutes}} minutes late")
+    back = register_prompt(tracking, "wording", "{{airline}} {{flight}} is late")
+
+    assert again == first
+    assert [first.version, second.version, back.version] == ["1", "2", "3"]
+    assert first.registered_at == STORY
+    assert second.variables == ("airline", "flight", "minutes")
+    assert tracking.prompt("wording") == back
+    assert tracking.prompt("wording", "2") == second
+    assert tracking.prompt("wording", "9") is None
+    assert tracking.prompt("no-such-prompt") is None
+
+
+def test_a_chat_prompt_is_its_messages_as_canonical_json(tracking: Tracking) -> None:
+    made = register_prompt(tracking, "chat", [{"role": "user", "content": "Hello {{ name }}"}])
+
+    assert made.template == '[{"content":"Hello {{ name }}","role":"user"}]'
+    assert register_prompt(tracking, "chat", [{"content": "Hello {{ name }}", "role": "user"}]) == made
+
+
+def test_prompts_linked_to_a_model_are_found(tracking: Tracking, training: TrainingRecord) -> None:
+    prompt = register_prompt(tracking, "linked", "{{ a }}")
+
+    version = record_training(tracking, replace(training, model_name="with-prompt", prompts=(prompt,)))
+
+    assert tracking.prompts_of(version) == [prompt]
+
+
+def test_prompts_linked_to_the_run_alone_are_found(tracking: Tracking, training: TrainingRecord) -> None:
+    prompt = register_prompt(tracking, "linked-to-run", "{{ a }}")
+    version = record_training(tracking, replace(training, model_name="with-run-prompt"))
+    assert tracking.prompts_of(version) == []
+
+    tracking.client.link_prompt_version_to_run(version.run_id, prompt.uri)
+
+    assert tracking.prompts_of(version) == [prompt]
+
+
+def test_the_pointer_is_made_once_and_loads_the_same_model(
+    tracking: Tracking, version: ModelVersion, training: TrainingRecord
+) -> None:
+    manifest = {"components": [{"kind": "prompt", "uri": "prompts:/delay-notice/1"}]}
+
+    first = tracking.ensure_bundle_version(
+        "flight-delay", digest=DIGEST, ref="flight-delay/1", manifest=manifest, model=version
+    )
+    again = tracking.ensure_bundle_version(
+        "flight-delay", digest=DIGEST, ref="flight-delay/1", manifest=manifest, model=version
+    )
+    tracking.set_model_alias("bundle.flight-delay", "production", first)
+
+    assert first == again
+    assert len(tracking.versions("bundle.flight-delay")) == 1
+    tags = tracking.version("bundle.flight-delay", first).tags
+    assert tags[BUNDLE_TAG] == "flight-delay/1"
+    assert tags[MANIFEST_TAG] == '{"components":[{"kind":"prompt","uri":"prompts:/delay-notice/1"}]}'
+    through = load_pyfunc(tracking.uri, "models:/bundle.flight-delay@production")
+    direct = load_pyfunc(tracking.uri, version.uri)
+    np.testing.assert_array_equal(through.predict(training.inputs), direct.predict(training.inputs))
+
+
+def test_of_two_versions_with_one_digest_the_smallest_wins(tracking: Tracking, version: ModelVersion) -> None:
+    for _ in range(2):  # as two workers would, who both looked before either wrote
+        tracking.ensure_registered_model("bundle.raced")
+        tracking._create_bundle_version("bundle.raced", {"headgate.digest": DIGEST}, version)
+
+    found = tracking.ensure_bundle_version("raced", digest=DIGEST, ref="raced/1", manifest={}, model=version)
+
+    assert found == "1"
+
+
+def test_a_number_that_means_something_else_is_not_the_bundle(tracking: Tracking, version: ModelVersion) -> None:
+    number = tracking.ensure_bundle_version("checked", digest=DIGEST, ref="checked/1", manifest={}, model=version)
+
+    assert tracking.bundle_version_exists("checked", number, DIGEST)
+    assert not tracking.bundle_version_exists("checked", number, "sha256:" + "b" * 64)
+    assert not tracking.bundle_version_exists("checked", "99", DIGEST)
+    assert not tracking.bundle_version_exists("never-deployed", "1", DIGEST)
+
+
+def test_a_bundle_of_prompts_alone_has_a_pointer_that_loads_nothing(tracking: Tracking) -> None:
+    number = tracking.ensure_bundle_version(
+        "notices", digest=DIGEST, ref="notices/1", manifest={"prompt": "prompts:/notice/1"}, model=None
+    )
+    tracking.set_model_alias("bundle.notices", "production", number)
+
+    assert tracking.bundle_version_exists("notices", number, DIGEST)
+    with pytest.raises(ArtifactUnusable, match="external"):
+        load_pyfunc(tracking.uri, "models:/bundle.notices@production")
+
+
+def test_a_manifest_that_mlflow_would_cut_is_refused(tracking: Tracking, version: ModelVersion) -> None:
+    with pytest.raises(RegistryRefused, match="100"):
+        tracking.ensure_bundle_version(
+            "large", digest=DIGEST, ref="large/1", manifest={"text": "x" * 100_001}, model=version
+        )
+
+
+def test_aliases_of_members_are_set_and_read(tracking: Tracking, version: ModelVersion) -> None:
+    register_prompt(tracking, "aliased", "{{ a }}")
+
+    tracking.set_model_alias("flight-delay", "production", version.version)
+    tracking.set_prompt_alias("aliased", "production", "1")
+
+    assert tracking.model_aliases("flight-delay") == {"production": version.version}
+    assert tracking.prompt_aliases("aliased") == {"production": "1"}
+    assert tracking.model_aliases("unheard-of") == {}
+    assert tracking.prompt_aliases("unheard-of") == {}
+
+
+def test_an_alias_on_a_version_that_is_gone_is_a_definite_no(tracking: Tracking, version: ModelVersion) -> None:
+    register_prompt(tracking, "short-lived", "{{ a }}")
+
+    with pytest.raises(RegistryRefused, match="version=77"):
+        tracking.set_model_alias("flight-delay", "production", "77")
+    with pytest.raises(RegistryRefused, match="version 77"):
+        tracking.set_prompt_alias("short-lived", "production", "77")
+
+
+def test_an_artifact_that_is_gone_is_unusable(tracking: Tracking, training: TrainingRecord) -> None:
+    version = record_training(tracking, replace(training, model_name="gone"))
+    folder = tracking._local_folder(version)
+    assert folder is not None
+    shutil.rmtree(folder)
+
+    with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
+        tracking.files(version)
+    with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
+        load_pyfunc(tracking.uri, version.uri)
+
+
+def test_a_damaged_model_description_is_unusable(tracking: Tracking, training: TrainingRecord) -> None:
+    version = record_training(tracking, replace(training, model_name="damaged"))
+    folder = tracking._local_folder(version)
+    assert folder is not None
+    (folder / "MLmodel").write_text("flavors: [1, {")
+
+    with pytest.raises(ArtifactUnusable, match="gone or damaged"):
+        tracking.files(version)
+
+
+def test_a_server_that_is_down_is_unreachable_at_once(tmp_path: Path) -> None:
+    down = Tracking(settings_module.load({"HEADGATE_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": NOWHERE}))
+    began = time.monotonic()
+
+    with pytest.raises(RegistryUnreachable, match="does not answer"):
+        down.ping()
+    with pytest.raises(RegistryUnreachable):
+        down.prompt("delay-notice")
+    with pytest.raises(RegistryUnreachable):
+        load_pyfunc(NOWHERE, "models:/bundle.flight-delay@production")
+    assert time.monotonic() - began < 10
+
+
+def test_a_server_that_accepts_and_never_answers_is_unreachable_within_ten_seconds(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        stalled = Tracking(settings_module.load({"HEADGATE_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": address}))
+        began = time.monotonic()
+
+        with pytest.raises(RegistryUnreachable):
+            stalled.newest_version("flight-delay")
+
+        assert time.monotonic() - began < 10
+
+
+def test_a_damaged_database_is_unreachable_at_once(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is not a database, and long enough to look like a header " * 3)
+    damaged = Tracking(settings_module.load({"HEADGATE_HOME": str(tmp_path)}))
+    began = time.monotonic()
+
+    with pytest.raises(RegistryUnreachable, match=r"mlflow\.db"):
+        damaged.ping()
+    assert time.monotonic() - began < 5
+
+
+def test_over_http_the_pointer_loads_the_model_too(remote: Tracking, training: TrainingRecord) -> None:
+    remote.ping()
+    version = record_training(remote, training)
+    prompt = register_prompt(remote, "delay-notice", "{{ airline }}")
+
+    number = remote.ensure_bundle_version(
+        "flight-delay", digest=DIGEST, ref="flight-delay/1", manifest={"text": "x" * 90_000}, model=version
+    )
+    remote.set_model_alias("bundle.flight-delay", "production", number)
+    remote.set_prompt_alias("delay-notice", "production", prompt.version)
+
+    model = load_pyfunc(remote.uri, "models:/bundle.flight-delay@production")
+    np.testing.assert_allclose(
+        probability_of_positive(model, training.inputs), training.estimator.predict_proba(training.inputs)[:, 1]
+    )
+    assert remote.model_aliases("bundle.flight-delay") == {"production": number}
+    assert remote.prompt_aliases("delay-notice") == {"production": prompt.version}
+    assert remote.ensure_bundle_version("notices", digest=DIGEST, ref="notices/1", manifest={}, model=None) == "1"
+    with pytest.raises(NotFound):
+        remote.version("flight-delay", "99")
+
+
+def test_over_http_the_digest_leaves_out_what_downloading_adds(
+    remote: Tracking, training: TrainingRecord, server: tuple[str, Path]
+) -> None:
+    version = record_training(remote, replace(training, model_name="digested"))
+    (stored,) = [path.parent for path in server[1].rglob("MLmodel") if version.model_id in path.parts]
+
+    assert remote.files(version).digest == fingerprints.of_folder(stored)
+
+
+def test_over_http_an_artifact_that_is_gone_is_unusable(
+    remote: Tracking, training: TrainingRecord, server: tuple[str, Path]
+) -> None:
+    version = record_training(remote, replace(training, model_name="gone"))
+    (stored,) = [path.parent for path in server[1].rglob("MLmodel") if version.model_id in path.parts]
+    shutil.rmtree(stored)
+
+    with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
+        remote.files(version)
