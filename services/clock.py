@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -20,6 +20,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime: ...
 
+    def elapse(self, seconds: float) -> None:
+        """Work took so long. The wall moves by itself; a story is moved on, so that its durations are measured ones."""
+
 
 @dataclass(frozen=True)
 class WallClock:
@@ -29,6 +32,9 @@ class WallClock:
 
     def now(self) -> datetime:
         return wall()
+
+    def elapse(self, seconds: float) -> None:
+        return None
 
 
 @dataclass
@@ -40,6 +46,9 @@ class StoryClock:
 
     def now(self) -> datetime:
         return self.at
+
+    def elapse(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
 
 
 def wall() -> datetime:

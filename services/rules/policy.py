@@ -275,7 +275,7 @@ def _sentence(error: Any) -> str:
     kind, location = error["type"], list(error["loc"])
     if kind.startswith("union_tag"):
         return ""  # said by _unbuilt_kinds, in words
-    if len(location) > 3 and location[0] == "gates" or (len(location) > 2 and location[0] == "gates"):
+    if (len(location) > 3 and location[0] == "gates") or (len(location) > 2 and location[0] == "gates"):
         location = [part for index, part in enumerate(location) if not (index == 2 and part in BUILT_KINDS)]
     path = ".".join(str(part) for part in location) or "(file)"
     match kind:

@@ -1,0 +1,262 @@
+"""The record of a deployment: the lease on its slot, and the transaction that ends it.
+
+MLflow has no compare-and-set, so the right to write a slot's aliases is a lease, looked at before every call, and the
+last transaction is fenced by the slot's generation (PROTOCOL-NOTES 1). Lease times are the wall's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlmodel import Session, col, select
+
+from services import clock as clocks
+from services.clock import Clock
+from services.commands.gates import components_of
+from services.commands.progress import move
+from services.commands.rollbacks import LEASE_SECONDS
+from services.errors import Fenced
+from services.rules.domain import BundleRef, Component, DeploymentState, Phase, SlotRef
+from services.store import audit, lookups
+from services.store.database import Store
+from services.store.models import Bundle, Deployment, Slot
+
+LEASE = timedelta(seconds=LEASE_SECONDS)
+LEAST_LEFT = 0.3  # of the lease, before a call to MLflow may begin
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a slot's aliases should say, and under which generation."""
+
+    slot: SlotRef
+    generation: int
+    deployment_id: int
+    bundle_id: int
+    ref: BundleRef
+    digest: str
+    registry_version: str | None
+    components: tuple[Component, ...]
+    pending: bool
+
+
+def pending(store: Store, *, replayed: bool | None = False, limit: int = 50) -> list[int]:
+    """Deployments that are started and that nobody is carrying out. `replayed` None: a story's as well."""
+    with store.reading() as session:
+        statement = (
+            select(Deployment.id, Slot.lease_until)
+            .join(Slot, col(Slot.pending_deployment_id) == col(Deployment.id))
+            .where(Deployment.state == DeploymentState.STARTED)
+            .order_by(col(Deployment.id))
+            .limit(limit)
+        )
+        if replayed is not None:
+            statement = statement.where(Deployment.replayed == replayed)
+        rows = session.exec(statement).all()
+        now = clocks.wall()
+        return [id_ for id_, until in rows if id_ is not None and (until is None or until < now)]
+
+
+def slots(store: Store) -> list[SlotRef]:
+    """All slots in which something is live or on its way."""
+    with store.reading() as session:
+        rows = session.exec(
+            select(Slot.application, Slot.stage)
+            .where(col(Slot.live_deployment_id).is_not(None) | col(Slot.pending_deployment_id).is_not(None))
+            .order_by(col(Slot.application), col(Slot.stage))
+        )
+        return [SlotRef(application, stage) for application, stage in rows]
+
+
+def slot_of(store: Store, deployment_id: int) -> SlotRef:
+    with store.reading() as session:
+        row = session.get(Deployment, deployment_id)
+        assert row is not None
+        return SlotRef(row.application, row.stage)
+
+
+def take_lease(store: Store, ref: SlotRef, *, owner: str) -> Target | None:
+    """The right to write this slot's aliases, and what they should say. None where somebody else has it.
+
+    The target is the pending deployment, else what is live; with neither there is nothing to write, which is None too.
+    """
+    with store.writing() as session:
+        slot = lookups.locked_slot(session, ref)
+        now = clocks.wall()
+        if slot.lease_owner and slot.lease_owner != owner and slot.lease_until and slot.lease_until > now:
+            return None
+        deployment_id = slot.pending_deployment_id or slot.live_deployment_id
+        if deployment_id is None:
+            return None
+        slot.lease_owner, slot.lease_until = owner, now + LEASE
+        session.add(slot)
+        return _target(session, slot, deployment_id)
+
+
+def _target(session: Session, slot: Slot, deployment_id: int) -> Target:
+    deployment = session.get(Deployment, deployment_id)
+    assert deployment is not None
+    bundle = session.get(Bundle, deployment.bundle_id)
+    assert bundle is not None
+    return Target(
+        slot=SlotRef(slot.application, slot.stage),
+        generation=slot.generation,
+        deployment_id=deployment_id,
+        bundle_id=deployment.bundle_id,
+        ref=BundleRef(bundle.application, bundle.number or 0),
+        digest=bundle.digest,
+        registry_version=bundle.registry_version,
+        components=components_of(session, deployment.bundle_id),
+        pending=slot.pending_deployment_id is not None,
+    )
+
+
+def check_lease(store: Store, target: Target, *, owner: str) -> None:
+    """Before each call to MLflow. Renews what is nearly used up. Raises Fenced where the right is lost."""
+    with store.reading() as session:
+        slot = session.get(Slot, (target.slot.application, target.slot.stage))
+        assert slot is not None
+        if slot.generation != target.generation or slot.lease_owner != owner or slot.lease_until is None:
+            raise Fenced(f"{target.slot} was taken over while {target.ref} was on its way.")
+        left = slot.lease_until - clocks.wall()
+    if left > LEASE * LEAST_LEFT:
+        return
+    if left <= timedelta(0):
+        raise Fenced(f"The lease on {target.slot} ran out while {target.ref} was on its way.")
+    with store.writing() as session:
+        slot = lookups.locked_slot(session, target.slot)
+        if slot.generation != target.generation or slot.lease_owner != owner:
+            raise Fenced(f"{target.slot} was taken over while {target.ref} was on its way.")
+        slot.lease_until = clocks.wall() + LEASE
+        session.add(slot)
+
+
+def release_lease(store: Store, ref: SlotRef, *, owner: str) -> None:
+    with store.writing() as session:
+        slot = lookups.locked_slot(session, ref)
+        if slot.lease_owner == owner:
+            slot.lease_owner, slot.lease_until = "", None
+            session.add(slot)
+
+
+def name_registry_version(store: Store, bundle_id: int, version: str) -> None:
+    """Remember which version of bundle.<application> this bundle is. The digest stays its identity."""
+    with store.writing() as session:
+        bundle = session.get(Bundle, bundle_id)
+        assert bundle is not None
+        bundle.registry_version = version
+        session.add(bundle)
+
+
+def mark_writing(store: Store, target: Target, *, owner: str, clock: Clock) -> None:
+    """From here on the deployment may have served, whatever becomes of it."""
+    with store.writing() as session:
+        slot = lookups.locked_slot(session, target.slot)
+        deployment = session.get(Deployment, target.deployment_id)
+        assert deployment is not None
+        _refuse_lost(slot, deployment, target, owner)
+        if deployment.writing_since is None:
+            deployment.writing_since = clock.now()
+            session.add(deployment)
+
+
+def complete(store: Store, target: Target, *, owner: str, clock: Clock, note: str = "") -> None:
+    """The last transaction: the slot moves, by compare-and-set on its generation. Raises Fenced where it was lost."""
+    with store.writing() as session:
+        slot = lookups.locked_slot(session, target.slot)
+        deployment = session.get(Deployment, target.deployment_id)
+        assert deployment is not None
+        _refuse_lost(slot, deployment, target, owner)
+        now = clock.now()
+        if slot.live_deployment_id is not None:
+            before = session.get(Deployment, slot.live_deployment_id)
+            assert before is not None
+            before.superseded_at = now
+            session.add(before)
+            session.flush()  # the index allows one live deployment: the old one goes first
+        deployment.state, deployment.finished_at, deployment.note = DeploymentState.SUCCEEDED, now, note
+        slot.live_deployment_id, slot.pending_deployment_id = deployment.id, None
+        slot.lease_owner, slot.lease_until = "", None
+        session.add(deployment)
+        session.add(slot)
+        promotion = lookups.promotion(session, deployment.promotion_id) if deployment.promotion_id else None
+        lifted = ""
+        if promotion:
+            if slot.hold_since and not promotion.rollback and not promotion.automatic:
+                lifted, slot.hold_reason, slot.hold_by, slot.hold_since = slot.hold_reason, "", "", None
+            move(session, promotion, Phase.SUCCEEDED, clock, note)
+        _record(session, target, "deployment.succeeded", clock, hold_lifted=lifted or None)
+
+
+def fail(store: Store, target: Target, *, owner: str, clock: Clock, reason: str) -> None:
+    """The registry said a definite no to the bundle alias: nothing was moved, what was live stays live."""
+    with store.writing() as session:
+        slot = lookups.locked_slot(session, target.slot)
+        deployment = session.get(Deployment, target.deployment_id)
+        assert deployment is not None
+        _refuse_lost(slot, deployment, target, owner)
+        deployment.state, deployment.finished_at, deployment.note = DeploymentState.FAILED, clock.now(), reason
+        slot.pending_deployment_id, slot.lease_owner, slot.lease_until = None, "", None
+        session.add(deployment)
+        session.add(slot)
+        if deployment.promotion_id:
+            move(session, lookups.promotion(session, deployment.promotion_id), Phase.FAILED, clock, reason)
+        _record(session, target, "deployment.failed", clock, reason=reason)
+
+
+def note_trouble(store: Store, target: Target, *, owner: str, note: str) -> None:
+    """It stays started and keeps the slot; the page shows why. Tried again by reconcile."""
+    with store.writing() as session:
+        slot = lookups.locked_slot(session, target.slot)
+        deployment = session.get(Deployment, target.deployment_id)
+        assert deployment is not None
+        if slot.lease_owner == owner:
+            slot.lease_owner, slot.lease_until = "", None
+            session.add(slot)
+        if deployment.state is DeploymentState.STARTED:
+            deployment.note = note
+            session.add(deployment)
+
+
+def record_repair(store: Store, target: Target, *, clock: Clock, repaired: list[str], why: str) -> None:
+    """Aliases that Headgate put right, with the reason."""
+    with store.writing() as session:
+        _record(session, target, "aliases.repaired", clock, repaired=repaired, why=why)
+
+
+def _refuse_lost(slot: Slot, deployment: Deployment, target: Target, owner: str) -> None:
+    mine = slot.generation == target.generation and slot.pending_deployment_id == deployment.id
+    if not mine or slot.lease_owner != owner or deployment.state is not DeploymentState.STARTED:
+        raise Fenced(f"{target.slot} was taken over while {target.ref} was on its way.")
+
+
+def _record(session: Session, target: Target, action: str, clock: Clock, **facts: object) -> None:
+    audit.record(
+        session,
+        actor="headgate",
+        action=action,
+        clock=clock,
+        application=target.slot.application,
+        subject=str(target.slot),
+        deployment=target.deployment_id,
+        bundle=str(target.ref),
+        **facts,
+    )
+
+
+def earlier_intents(store: Store, ref: SlotRef) -> set[str]:
+    """Registry versions of the bundles whose deployments here were cut off while they may have been writing."""
+    with store.reading() as session:
+        rows = session.exec(
+            select(Bundle.registry_version)
+            .join(Deployment, col(Deployment.bundle_id) == col(Bundle.id))
+            .where(
+                Deployment.application == ref.application,
+                Deployment.stage == ref.stage,
+                Deployment.state == DeploymentState.ABORTED,
+                col(Deployment.writing_since).is_not(None),
+                col(Bundle.registry_version).is_not(None),
+            )
+        )
+        return {version for version in rows if version}
