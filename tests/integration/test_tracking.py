@@ -368,6 +368,8 @@ def test_an_artifact_that_is_gone_is_unusable(tracking: Tracking, training: Trai
     with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
         tracking.files(version)
     with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
+        tracking.require_artifact(version)
+    with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
         load_pyfunc(tracking.uri, version.uri)
 
 
@@ -454,7 +456,10 @@ def test_over_http_an_artifact_that_is_gone_is_unusable(
 ) -> None:
     version = record_training(remote, replace(training, model_name="gone"))
     (stored,) = [path.parent for path in server[1].rglob("MLmodel") if version.model_id in path.parts]
+    remote.require_artifact(version)
     shutil.rmtree(stored)
 
     with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
         remote.files(version)
+    with pytest.raises(ArtifactUnusable, match="models:/gone/1"):
+        remote.require_artifact(version)
