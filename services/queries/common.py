@@ -66,7 +66,7 @@ def promotion_line(row: Promotion, number: int | None) -> PromotionLine:
 
 
 def standing_promotions(session: Session, applications: Collection[str] | None = None) -> dict[SlotKey, PromotionLine]:
-    """For each slot the promotion worth showing: the active one, else the newest, where it is blocked. One statement."""
+    """For each slot the promotion worth showing: the active one, else the newest, if it is blocked. One statement."""
     newest = select(func.max(Promotion.id)).group_by(col(Promotion.application), col(Promotion.stage))
     statement = (
         select(Promotion, Bundle.number)

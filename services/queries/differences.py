@@ -12,6 +12,11 @@ from services.rules.digests import short
 from services.rules.domain import Component, ComponentKind
 
 KIND_ORDER = tuple(ComponentKind)
+# Shown as a text difference, line by line.
+TEXTS = ("template", "requirements")
+# Kept with the component, and nothing a person compares.
+FOR_MACHINES = ("signature", "source", "model_id", "mlflow_digest", "flavors")
+NAMES = {"cutoff": "data up to", "size_bytes": "bytes", "run_id": "run"}
 
 
 class Change(StrEnum):
@@ -128,7 +133,20 @@ def _identity(component: Component) -> tuple[str, str, str]:
 def _details(old: Component | None, new: Component | None) -> tuple[Detail, ...]:
     before, after = facts_of(old), facts_of(new)
     details = [Detail(name, before.get(name, ""), after.get(name, "")) for name in {**before, **after}]
+    if old and new:
+        details += _columns_that_differ(old, new)
     return tuple(sorted(details, key=lambda detail: not detail.changed))
+
+
+def _columns_that_differ(old: Component, new: Component) -> list[Detail]:
+    was, now = _columns(old), _columns(new)
+    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    return [Detail(f"column {name}", was.get(name, "(none)"), now.get(name, "(none)")) for name in changed]
+
+
+def _columns(component: Component) -> dict[str, str]:
+    value = component.details.get("columns")
+    return {str(name): str(kind) for name, kind in value.items()} if isinstance(value, Mapping) else {}
 
 
 def facts_of(component: Component | None) -> dict[str, str]:
@@ -137,35 +155,31 @@ def facts_of(component: Component | None) -> dict[str, str]:
         return {}
     facts = {"version": component.version, "digest": short(component.digest)}
     for name, value in component.details.items():
-        if name in ("template", "requirements"):
-            continue
-        shown = _shown(name, value)
-        if shown:
-            facts[name.replace("_", " ")] = shown
+        if name not in (*TEXTS, *FOR_MACHINES) and (shown := _shown(value)):
+            facts[NAMES.get(name, name.replace("_", " "))] = shown
     return {name: value for name, value in facts.items() if value}
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{value:,}"
     if isinstance(value, Mapping):
-        if name == "signature":
-            inputs = value.get("inputs")
-            return f"{len(inputs)} inputs" if isinstance(inputs, list) else ""
-        return ", ".join(f"{key} {kind}" if isinstance(kind, str) else str(key) for key, kind in value.items())
+        return f"{len(value):,}" if value else ""
     if isinstance(value, list | tuple):
         return ", ".join(str(part) for part in value)
     return "" if value is None else str(value)
 
 
 def _text_diff(old: Component | None, new: Component | None) -> tuple[str, ...]:
-    for key in ("template", "requirements"):
-        was = str((old.details if old else {}).get(key) or "")
-        now = str((new.details if new else {}).get(key) or "")
+    for key in TEXTS:
+        was, now = _lines(old, key), _lines(new, key)
         if was != now:
-            return tuple(difflib.unified_diff(was.splitlines(), now.splitlines(), "before", "after", lineterm="", n=2))[
-                2:
-            ]
+            return tuple(difflib.unified_diff(was, now, lineterm="", n=2))[2:]  # without the two names of files
     return ()
+
+
+def _lines(component: Component | None, key: str) -> list[str]:
+    value = component.details.get(key) if component else None
+    return [str(line) for line in value] if isinstance(value, list) else str(value or "").splitlines()
