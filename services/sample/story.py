@@ -118,27 +118,27 @@ OPENING = Moment(1, 8)  # after the first delivery's month: the policy is applie
 
 DELIVERIES = (
     Delivery(
-        "may",
+        "2013-05",
         5,
         Retrain(Recipe(5), Moment(2, 9, 10), 26, (Moment(1, 9, 30), Moment(1, 15, 5))),
         (
-            Promote(STAGING, Moment(2, 13), "First model, trained on January to April."),
+            Promote(STAGING, Moment(2, 13), "The first model, trained on four months."),
             Promote(PRODUCTION, Moment(4, 9, 30)),
             Approve(PRODUCTION, Moment(5, 10, 15), "Go. We watch the first week together."),
         ),
     ),
     Delivery(
-        "june",
+        "2013-06",
         6,
         Retrain(Recipe(6), Moment(3, 8, 40), 27, (Moment(1, 11, 20),)),
         (
-            Promote(STAGING, Moment(3, 14), "Retrained on data to the end of May."),
+            Promote(STAGING, Moment(3, 14), "Retrained with one month more."),
             Promote(PRODUCTION, Moment(5, 9)),
-            Approve(PRODUCTION, Moment(6, 15, 40), "Looks right for the summer schedule."),
+            Approve(PRODUCTION, Moment(6, 15, 40), "Nothing unusual in the evidence."),
         ),
     ),
     Delivery(
-        "july",
+        "2013-07",
         7,
         Retrain(
             Recipe(7, extra_columns=("dep_delay",)),
@@ -153,7 +153,7 @@ DELIVERIES = (
         ),
     ),
     Delivery(
-        "july, the declared columns only",
+        "2013-07, declared columns",
         7,
         Retrain(Recipe(7), Moment(4, 9, 15), 28, (Moment(3, 16, 40),)),
         (
@@ -163,17 +163,17 @@ DELIVERIES = (
         ),
     ),
     Delivery(
-        "august",
+        "2013-08",
         8,
         Retrain(Recipe(8), Moment(2, 9), 29, (Moment(1, 13, 35),)),
         (
-            Promote(STAGING, Moment(2, 11), "Retrained on data to the end of July."),
+            Promote(STAGING, Moment(2, 11), "Retrained with the busiest month so far."),
             Promote(PRODUCTION, Moment(3, 10)),
             Approve(PRODUCTION, Moment(3, 17, 5)),
         ),
     ),
     Delivery(
-        "a shorter notice",
+        "shorter notice",
         8,
         Reword(WORDING_WITHOUT_MINUTES, Moment(12, 9, 30)),
         (
@@ -183,7 +183,7 @@ DELIVERIES = (
         ),
     ),
     Delivery(
-        "a shorter notice, with its minutes",
+        "shorter notice, with minutes",
         8,
         Reword(SECOND_WORDING, Moment(13, 9, 30)),
         (
@@ -193,11 +193,11 @@ DELIVERIES = (
         ),
     ),
     Delivery(
-        "september",
+        "2013-09",
         9,
         Retrain(Recipe(9), Moment(2, 9, 20), 30, (Moment(1, 9, 50), Moment(1, 17))),
         (
-            Promote(STAGING, Moment(2, 12), "Retrained on data to the end of August."),
+            Promote(STAGING, Moment(2, 12), "Retrained with one month more."),
             Promote(PRODUCTION, Moment(3, 9, 45)),
             Approve(PRODUCTION, Moment(3, 14, 30)),
             RollBack(
@@ -208,36 +208,36 @@ DELIVERIES = (
         ),
     ),
     Delivery(
-        "october",
+        "2013-10",
         10,
         Retrain(Recipe(10), Moment(2, 8, 50), 32, (Moment(1, 10, 5),)),
         (
-            Promote(STAGING, Moment(2, 11, 15), "Knows September, when far fewer flights left late."),
+            Promote(STAGING, Moment(2, 11, 15), "Knows the month in which far fewer flights left late."),
             Promote(PRODUCTION, Moment(4, 9)),
             Approve(PRODUCTION, Moment(4, 13, 25), "Warns about as often as flights are late again."),
         ),
     ),
     Delivery(
-        "november",
+        "2013-11",
         11,
         Retrain(Recipe(11), Moment(2, 9, 35), 33, (Moment(1, 15, 15),)),
         (
-            Promote(STAGING, Moment(2, 14), "Retrained on data to the end of October."),
+            Promote(STAGING, Moment(2, 14), "Retrained with one month more."),
             Promote(PRODUCTION, Moment(3, 11)),
             Reject(
                 PRODUCTION,
                 Moment(4, 10, 40),
-                "The weakest we have had at telling late flights apart, and the holidays begin. October's model stays.",
+                "The weakest so far at telling late flights apart. What is live stays until we know why.",
             ),
         ),
     ),
     Delivery(
-        "december",
+        "2013-12",
         12,
         Retrain(Recipe(12), Moment(2, 9, 5), 35, (Moment(1, 11, 30), Moment(1, 16, 45))),
         (
-            Promote(STAGING, Moment(3, 10), "Retrained on data to the end of November."),
-            Promote(PRODUCTION, Moment(6, 15, 10), "Ready for the new year's schedule."),
+            Promote(STAGING, Moment(3, 10), "Retrained with one month more."),
+            Promote(PRODUCTION, Moment(6, 15, 10), "One month more than the one that was turned down."),
         ),
     ),
 )
