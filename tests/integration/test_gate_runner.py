@@ -10,14 +10,21 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import gate_judges
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from services import settings as settings_module
 from services.errors import Fenced
 from services.rules.domain import Component, ComponentKind, GateOutcome, Verdict
+from services.work import fingerprints, tracking
 from services.work.gates import runner
 from services.work.gates.task import GateTask
 
@@ -42,6 +49,58 @@ def supervised(
     progress = [] if heard is None else heard
     return runner.supervise(
         judge, TASK, seconds=seconds, memory_mib=memory_mib, progress=progress.append, still_mine=still_mine
+    )
+
+
+@pytest.fixture(scope="module")
+def delays(tmp_path_factory) -> GateTask:
+    """A real model in a real MLflow, its held-out data, and a gate on it."""
+    folder = tmp_path_factory.mktemp("delays")
+    chance = np.random.default_rng(11)
+    rows = pd.DataFrame({"hour": chance.integers(0, 24, 8_000), "wind": chance.normal(10, 4, 8_000)})
+    odds = 0.15 * (rows["hour"] - 12) + 0.1 * (rows["wind"] - 10)
+    rows["late"] = (chance.random(8_000) < 1 / (1 + np.exp(-odds))).astype(int)
+    training, held_out = rows.iloc[:4_000], rows.iloc[4_000:]
+    held_out.to_parquet(folder / "held_out.parquet")
+    settings = settings_module.load({"HEADGATE_HOME": str(folder / "home")})
+    store = tracking.Tracking(settings)
+    features = ["hour", "wind"]
+    version = tracking.record_training(
+        store,
+        tracking.TrainingRecord(
+            experiment="flight-delay",
+            model_name="flight-delay",
+            estimator=LogisticRegression().fit(training[features], training["late"]),
+            inputs=training[features],
+            params={},
+            metrics={"roc_auc": 0.75},
+            datasets=(),
+            started_at=datetime(2026, 5, 1, tzinfo=UTC),
+            ended_at=datetime(2026, 5, 2, tzinfo=UTC),
+        ),
+    )
+    model = Component(
+        ComponentKind.MODEL,
+        "flight-delay",
+        version.version,
+        version.uri,
+        details={"signature": store.files(version).signature},
+    )
+    data = Component(
+        ComponentKind.DATASET,
+        "held-out",
+        uri=str(folder / "held_out.parquet"),
+        digest=fingerprints.of_file(folder / "held_out.parquet"),
+        details={"context": "evaluation"},
+    )
+    return GateTask(
+        gate="accuracy",
+        definition={"kind": "evaluation", "metric": "roc_auc", "min": 0.68, "source": "data", "confidence": 0.95},
+        application="flight-delay",
+        components=(model, data),
+        metrics={"roc_auc": 0.75},
+        data={"evaluation": {"input": "evaluation", "path": ""}, "target": "late", "features": features},
+        tracking_uri=settings.tracking_uri,
     )
 
 
@@ -183,6 +242,48 @@ def test_a_gate_is_judged_by_the_module_of_its_kind():
     outcome = runner.run(task, seconds=30, memory_mib=4096, progress=heard.append)
     assert outcome.verdict is Verdict.PASSED
     assert heard == ["reading 1 prompt"]
+
+
+def test_a_real_model_is_measured_in_the_child_whatever_its_run_logged(delays: GateTask):
+    heard: list[str] = []
+    outcome = runner.run(delays, seconds=60, memory_mib=4096, progress=heard.append)
+    assert outcome.verdict is Verdict.PASSED, outcome.summary
+    assert heard == ["reading the held-out data", "loading the model", "scoring 4,000 rows", "resampling"]
+    assert outcome.evidence["source"] == "measured on 4,000 held-out rows"
+    assert outcome.data_digest == delays.of_kind(ComponentKind.DATASET)[0].digest
+    for logged in (delays.metrics["roc_auc"] - 0.1, delays.metrics["roc_auc"] + 0.1):
+        again = runner.run(
+            replace(delays, metrics={"roc_auc": logged}), seconds=60, memory_mib=4096, progress=heard.append
+        )
+        assert (again.verdict, again.summary) == (outcome.verdict, outcome.summary)
+        assert again.evidence["logged"] == logged
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit"), [("brier", {"max": 0.25}), ("accuracy", {"min": 0.6}), ("f1", {"min": 0.2})]
+)
+def test_a_real_model_answers_to_every_way_of_asking(delays: GateTask, metric: str, limit: dict):
+    task = replace(delays, definition={"kind": "evaluation", "metric": metric, **limit})
+    outcome = runner.run(task, seconds=60, memory_mib=4096, progress=lambda _text: None)
+    assert outcome.verdict is Verdict.PASSED, outcome.summary
+
+
+def test_a_model_that_is_gone_is_errored_in_words(delays: GateTask):
+    nowhere = Component(ComponentKind.MODEL, "flight-delay", "9", uri="models:/flight-delay/9")
+    task = replace(delays, components=(nowhere, *delays.components[1:]))
+    outcome = runner.run(task, seconds=60, memory_mib=4096, progress=lambda _text: None)
+    assert outcome.verdict is Verdict.ERRORED
+    assert "models:/flight-delay/9" in outcome.summary
+
+
+def test_held_out_data_that_changed_since_the_bundle_was_made_is_errored(delays: GateTask, tmp_path):
+    (data,) = delays.of_kind(ComponentKind.DATASET)
+    changed = tmp_path / "changed.parquet"
+    pd.read_parquet(data.uri).assign(late=1).to_parquet(changed)
+    task = replace(delays, components=(delays.components[0], replace(data, uri=str(changed))))
+    outcome = runner.run(task, seconds=60, memory_mib=4096, progress=lambda _text: None)
+    assert outcome.verdict is Verdict.ERRORED
+    assert "changed since the bundle was made" in outcome.summary
 
 
 def test_a_child_ends_when_its_parent_is_killed_and_leaves_nothing_behind(tmp_path):

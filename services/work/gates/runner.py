@@ -19,6 +19,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -102,6 +103,7 @@ def supervise(
 ) -> GateOutcome:
     """`run`, with the judge named: any function that can be imported by its name."""
     warm_up()
+    task = replace(task, tracking_uri=_from_anywhere(task.tracking_uri))
     with tempfile.TemporaryDirectory(prefix="headgate-gate-", ignore_cleanup_errors=True) as directory:
         surroundings = child.Surroundings(directory, _environment(directory, os.environ))
         ours, theirs = multiprocessing.Pipe(duplex=False)
@@ -228,6 +230,14 @@ def _environment(directory: str, environ: os._Environ[str] | dict[str, str]) -> 
     """The scrubbed environment of a child whose own directory this is."""
     carried = {name: value for name, value in environ.items() if name in CARRIED or name.startswith(CARRIED_PREFIXES)}
     return {"LANG": "C.UTF-8", **carried, **ONE_THREAD, "HOME": directory, "TMPDIR": directory}
+
+
+def _from_anywhere(tracking_uri: str) -> str:
+    """A relative SQLite file or folder made absolute, since the child works in a directory of its own."""
+    prefix = "sqlite:///"
+    if tracking_uri.startswith(prefix):
+        return f"{prefix}{os.path.abspath(tracking_uri.removeprefix(prefix))}"
+    return tracking_uri if not tracking_uri or ":" in tracking_uri else os.path.abspath(tracking_uri)
 
 
 def _search_path() -> str:
