@@ -108,7 +108,7 @@ class _Keeper:
                 stdout=log,
                 stderr=log,
                 cwd=PROJECT,
-                env=_environment(self._settings),
+                env=environment_of(self._settings),
             )
 
     def end(self) -> None:
@@ -122,7 +122,7 @@ class _Keeper:
             self._process.kill()
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
     """The worker runs in the project's folder, so what was relative to ours is passed on as absolute."""
     return {
         **os.environ,
