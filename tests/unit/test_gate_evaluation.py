@@ -178,11 +178,18 @@ def test_where_less_is_better_the_upper_bound_decides():
     assert "at most" in verdict_on(Rule("log_loss", 2.0), truth, probability).summary
 
 
+def test_a_number_shows_as_many_digits_as_tell_it_from_its_limit():
+    assert evaluation.shown(0.7) == "0.700"
+    assert evaluation.shown(0.67972, 0.68) == "0.6797"
+    assert evaluation.shown(0.68, 0.68) == "0.680"
+    assert [evaluation.shown(value) for value in (12345.6, 123.45, 0.0004)] == ["12,346", "123.5", "0.00040"]
+
+
 def test_thirty_rows_are_inconclusive_however_good_they_are():
     truth = pd.Series([0, 1] * 15)
     outcome = verdict_on(Rule("accuracy", 0.1), truth, truth.to_numpy())
     assert outcome.verdict is Verdict.INCONCLUSIVE
-    assert outcome.summary == "accuracy 1 on 30 held-out rows: too few to judge, at least 200 are needed."
+    assert outcome.summary == "accuracy 1.000 on 30 held-out rows: too few to judge, at least 200 are needed."
 
 
 @pytest.mark.parametrize(
@@ -298,7 +305,7 @@ def held_out(frame: pd.DataFrame, *inputs: dict, target: str = "late") -> tuple[
 def test_rows_without_a_target_are_left_out_and_said_so():
     truth, features, warnings = held_out(pd.DataFrame({"hour": [1, 2, 3], "late": [0, None, 1], "other": 1}))
     assert (len(truth), list(features.columns), len(features)) == (2, ["hour"], 2)
-    assert warnings == ["1 row without a target was left out."]
+    assert warnings == ["Left out: 1 row without a target."]
 
 
 def test_a_missing_target_or_feature_cannot_be_judged_and_says_what_is_there():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from services.errors import ArtifactUnusable, BadInput
@@ -265,6 +267,30 @@ def test_a_file_cut_off_in_the_middle_cannot_be_judged(tmp_path):
     path = tmp_path / "training.parquet"
     flights().to_parquet(path)
     path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ArtifactUnusable, match="cannot be read"):
+        schema.judge(task_on(dataset(path)), lambda _text: None)
+
+
+def test_csv_rows_with_more_fields_than_the_header_cannot_be_judged(tmp_path):
+    path = tmp_path / "training.csv"
+    path.write_text("hour,carrier\n7,UA,1\n8,AA,2\n")
+    with pytest.raises(ArtifactUnusable, match="cannot be read"):
+        schema.judge(task_on(dataset(path)), lambda _text: None)
+
+
+def test_doubled_column_names_fail_in_parquet_too(tmp_path):
+    path = tmp_path / "training.parquet"
+    frame = flights()
+    arrays = [pa.array(frame[name]) for name in [*frame.columns, "fare"]]
+    pq.write_table(pa.Table.from_arrays(arrays, names=[*frame.columns, "fare"]), path)
+    assert "'fare' stands more than once" in schema.judge(task_on(dataset(path)), lambda _text: None).summary
+
+
+def test_a_compressed_csv_is_read(tmp_path):
+    path = tmp_path / "training.csv.gz"
+    flights().to_csv(path, index=False)
+    assert schema.judge(task_on(dataset(path)), lambda _text: None).verdict is Verdict.PASSED
+    path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ArtifactUnusable, match="cannot be read"):
         schema.judge(task_on(dataset(path)), lambda _text: None)
 

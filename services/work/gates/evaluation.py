@@ -106,9 +106,7 @@ def held_out(table: tables.Table, task: GateTask) -> tuple[pd.Series, pd.DataFra
             f"The target '{task.target}' has no value in any held-out row.", "Log data whose target is known."
         )
     without = int((~known).sum())
-    warnings = (
-        [f"{many(without, 'row')} without a target {'was' if without == 1 else 'were'} left out."] if without else []
-    )
+    warnings = [f"Left out: {many(without, 'row')} without a target."] if without else []
     rows = frame.loc[known]
     types = {str(column["name"]): column.get("type") for column in task.signature_inputs}
     features = pd.DataFrame({name: columns.fitted(rows[name], types.get(name)) for name in task.features})
@@ -195,7 +193,7 @@ def judge_logged(rule: Rule, logged: float | None, accepted: bool, why: str) -> 
         )
     if _finite(logged) is None:
         raise BadInput(f"The run logged a {rule.metric} that is not a finite number.", "Log the model again.")
-    said = f"{rule.metric} {shown(logged)} as the run logged it, limit {shown(rule.limit)}"
+    said = f"{rule.metric} {shown(logged)} as the run logged it, limit {rule.limit:g}"
     if not accepted:
         return GateOutcome(Verdict.INCONCLUSIVE, f"{said}; not measured here: {why}.", evidence)
     warning = f"This is what the run logged; nothing was measured here, since {why}."
@@ -203,9 +201,13 @@ def judge_logged(rule: Rule, logged: float | None, accepted: bool, why: str) -> 
     return GateOutcome(verdict, f"{said}; the policy accepts logged values.", evidence, (warning,))
 
 
-def shown(value: float) -> str:
-    """A metric as people read it: three digits, more only where a digit is needed to tell it from nothing."""
-    return f"{value:.3f}".rstrip("0").rstrip(".") if 0.001 <= abs(value) < 100 else f"{value:.4g}"
+def shown(value: float, beside: float | None = None) -> str:
+    """A metric as people read it, with as many digits as tell it from the number it stands beside."""
+    size = abs(value)
+    digits = next(digits for least, digits in ((1000, 0), (100, 1), (0.01, 3), (0.0, 5)) if size >= least)
+    while beside is not None and value != beside and digits < 9 and round(value, digits) == round(beside, digits):
+        digits += 1
+    return f"{value:,.{digits}f}"
 
 
 def _against_limit(
@@ -214,21 +216,27 @@ def _against_limit(
     interval = measured.interval
     worst, best = (interval.low, interval.high) if rule.higher_is_better else (interval.high, interval.low)
     said = f"{rule.metric} {shown(interval.value)} on {many(measured.rows, 'held-out row')}"
-    sure, limit = f"with {rule.confidence * 100:g} % confidence", f"limit {shown(rule.limit)}"
+    sure, limit = f"with {rule.confidence * 100:g} % confidence", f"limit {rule.limit:g}"
     if rule.met_by(worst):
         return GateOutcome(
-            Verdict.PASSED, f"{said}; {rule.direction} {shown(worst)} {sure}, {limit}.", evidence, warnings, digest
+            Verdict.PASSED,
+            f"{said}; {rule.direction} {shown(worst, rule.limit)} {sure}, {limit}.",
+            evidence,
+            warnings,
+            digest,
         )
     if not rule.met_by(best):
         other = "at most" if rule.higher_is_better else "at least"
         return GateOutcome(
-            Verdict.FAILED, f"{said}; {other} {shown(best)} {sure}, {limit}.", evidence, warnings, digest
+            Verdict.FAILED, f"{said}; {other} {shown(best, rule.limit)} {sure}, {limit}.", evidence, warnings, digest
         )
     needed = intervals.rows_to_decide(interval, rule.limit, measured.rows)
     evidence["rows_to_decide"] = needed
     more = f"About {needed:,} rows would decide" if needed else "It lies too near the limit for more rows to decide"
-    between = f"between {shown(interval.low)} and {shown(interval.high)}, and the {limit} lies between them"
-    return GateOutcome(Verdict.INCONCLUSIVE, f"{said}, {between}. {more}.", evidence, warnings, digest)
+    between = f"between {shown(interval.low, rule.limit)} and {shown(interval.high, rule.limit)}"
+    return GateOutcome(
+        Verdict.INCONCLUSIVE, f"{said}, {between}, on both sides of the {limit}. {more}.", evidence, warnings, digest
+    )
 
 
 def _too_few(measured: Measured) -> str:

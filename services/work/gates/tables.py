@@ -6,6 +6,8 @@ import csv
 import gzip
 import hashlib
 import io
+import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -22,6 +24,15 @@ PARQUET_MAGIC = b"PAR1"
 GZIP_MAGIC = b"\x1f\x8b"
 PICKLE_MAGIC = b"\x80"
 FILE_SCHEMES = ("", "file")
+UNREADABLE = (
+    pa.ArrowException,
+    OSError,
+    EOFError,
+    zlib.error,
+    csv.Error,
+    pd.errors.ParserError,
+    pd.errors.ParserWarning,  # said of rows with more fields than the header, which pandas would cut short
+)
 
 
 @dataclass(frozen=True)
@@ -107,13 +118,13 @@ def parse(raw: bytes, name: str) -> tuple[pd.DataFrame, bool]:
     """
     try:
         if raw.startswith(PARQUET_MAGIC):
-            return pq.read_table(io.BytesIO(raw)).to_pandas(), False
+            return _named_in_text(pq.ParquetFile(io.BytesIO(raw)).read().to_pandas()), False
         text = (gzip.decompress(raw) if raw.startswith(GZIP_MAGIC) else raw).decode("utf-8-sig")
         if not raw.startswith(PICKLE_MAGIC) and "\0" not in text:
             return _from_csv(text), True
-    except (UnicodeDecodeError, EOFError):
+    except UnicodeDecodeError:
         pass  # binary, and not Parquet: said below
-    except (pa.ArrowInvalid, OSError, pd.errors.ParserError, csv.Error) as error:
+    except UNREADABLE as error:
         first = str(error).strip().splitlines()[0]
         raise ArtifactUnusable(f"{name} cannot be read: {first}.", "Write it again; it may be cut off.") from error
     raise ArtifactUnusable(
@@ -130,6 +141,16 @@ def _from_csv(text: str) -> pd.DataFrame:
         return pd.DataFrame()
     # pandas would rename a doubled column to `name.1`, and nobody would ever see the double.
     places = range(len(names))
-    frame = pd.read_csv(io.StringIO(text), sep=delimiter, names=places, skiprows=1, index_col=False, low_memory=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        frame = pd.read_csv(
+            io.StringIO(text), sep=delimiter, names=places, skiprows=1, index_col=False, low_memory=False
+        )
     frame.columns = pd.Index(names)
+    return frame
+
+
+def _named_in_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns numbered by pandas get names, since a policy can only write names."""
+    frame.columns = pd.Index([str(name) for name in frame.columns])
     return frame
