@@ -6,7 +6,7 @@
 | HEADGATE_DATABASE_URL  | SQLite in the home               | the lineage store; a postgresql:// address for a team |
 | MLFLOW_TRACKING_URI    | SQLite and files in the home     | the tracking server |
 | HEADGATE_ZONE          | UTC                              | the reporting time zone |
-| HEADGATE_MAKERS        | (none)                           | `mlflow user=person, ...`: who made a bundle, where the names differ |
+| HEADGATE_MAKERS        | (none)                           | `mlflow user=person, ...`: who made a bundle |
 | HEADGATE_GATE_SECONDS  | 300                              | time limit of one gate run |
 | HEADGATE_GATE_MEMORY   | 4096                             | memory limit of one gate run, in MiB |
 | HEADGATE_SYNC_SECONDS  | 60                               | how often the worker looks for new bundles |

@@ -66,7 +66,7 @@ def worker_lives(store: Store) -> bool:
 
 
 def _keep_worker(settings: Settings, store: Store) -> None:
-    """Start a worker where none lives, and again should it die. It ends with this process: its standard input closes."""
+    """Start a worker where none lives, and again should it die. It ends with this process, which holds its input."""
     stopping = threading.Event()
     keeper = _Keeper(settings)
 

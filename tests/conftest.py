@@ -6,7 +6,7 @@ With HEADGATE_REQUIRE=browser,postgres a test that would skip for want of one of
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def new_database(request: pytest.FixtureRequest) -> Iterator[Any]:
+def new_database(request: pytest.FixtureRequest) -> Callable[[], str]:
     """Makes an empty PostgreSQL database and gives its address."""
     server = request.getfixturevalue("postgres")
     made: list[str] = []
@@ -63,7 +63,7 @@ def new_database(request: pytest.FixtureRequest) -> Iterator[Any]:
         made.append(name)
         return str(server.get_uri(name))
 
-    yield make
+    return make
 
 
 @pytest.fixture
@@ -117,5 +117,3 @@ def viewer() -> Person:
 @pytest.fixture
 def clock() -> StoryClock:
     return StoryClock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC), replayed=False)
-
-

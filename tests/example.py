@@ -1,4 +1,4 @@
-"""A small application for the tests: one model, two data sets and a prompt, in a real MLflow, in well under a second."""
+"""A small application for the tests: a model, two data sets and a prompt, in a real MLflow, in under a second."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ class Workshop:
     folder: Path
     made: int = 0
 
-    def train(self, *, seed: int = 7, extra: dict[str, Any] | None = None, metrics: dict[str, float] | None = None) -> Any:
+    def train(
+        self, *, seed: int = 7, extra: dict[str, Any] | None = None, metrics: dict[str, float] | None = None
+    ) -> Any:
         from services.work.tracking import DatasetToLog, TrainingRecord, record_training
 
         self.made += 1
@@ -131,8 +133,17 @@ def apply(store: Store, actor: Person, clock: Clock, *others: Person, text: str 
 def draft(version: int = 1, *, application: str = "delays", template: str = NOTICE, maker: str = "mia") -> BundleDraft:
     """A bundle as MLflow would give it, for tests that need none of MLflow."""
     components = (
-        Component(ComponentKind.MODEL, application, str(version), f"models:/{application}/{version}", f"sha256:m{version}"),
-        Component(ComponentKind.DATASET, f"train-{version}", "", "", f"sha256:d{version}", {"context": "training", "rows": 600}),
+        Component(
+            ComponentKind.MODEL, application, str(version), f"models:/{application}/{version}", f"sha256:m{version}"
+        ),
+        Component(
+            ComponentKind.DATASET,
+            f"train-{version}",
+            "",
+            "",
+            f"sha256:d{version}",
+            {"context": "training", "rows": 600},
+        ),
         Component(ComponentKind.PROMPT, "notice", "1", "prompts:/notice/1", "sha256:p1", {"template": template}),
     )
     return BundleDraft(

@@ -126,7 +126,7 @@ def _what_changed(session: Session, promotion: Promotion, facts: Facts) -> list[
     signed = session.exec(
         select(Approval.evidence).where(Approval.promotion_id == promotion.id).order_by(Approval.id.desc()).limit(1)  # type: ignore[union-attr]
     ).first()
-    return evidence.changes(signed, evidence.of(facts)) if signed else []
+    return evidence.changes(dict(signed), evidence.of(facts)) if signed else []
 
 
 def _still_needed(facts: Facts, rules: Stage) -> str:

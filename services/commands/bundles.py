@@ -21,7 +21,7 @@ from services.store.models import Application, Bundle, CommitRow, ComponentRow
 
 @dataclass(frozen=True)
 class Registered:
-    """`created` is False where the same components were a bundle already. `promotion_id`: it entered a stage by itself."""
+    """`created` is False where the same components are a bundle already. `promotion_id`: it entered a stage."""
 
     ref: BundleRef
     created: bool
@@ -30,7 +30,7 @@ class Registered:
 
 
 def register(store: Store, draft: BundleDraft, *, actor: Person, clock: Clock) -> Registered:
-    """Give the draft a number, unless the same components have one. A stage with `auto` is entered in the same transaction."""
+    """Give the draft a number, unless the same components have one. A first stage with `auto` is entered at once."""
     authority.require(actor, authority.MAKERS, "make a bundle")
     _refuse_what_cannot_be_a_bundle(draft)
     digest = bundle_digest(draft.application, draft.components)

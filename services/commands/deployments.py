@@ -1,7 +1,7 @@
 """The record of a deployment: the lease on its slot, and the transaction that ends it.
 
 MLflow has no compare-and-set, so the right to write a slot's aliases is a lease, looked at before every call, and the
-last transaction is fenced by the slot's generation (PROTOCOL-NOTES 1). Lease times are the wall's.
+last transaction is fenced by the slot's generation. Lease times are the wall's.
 """
 
 from __future__ import annotations

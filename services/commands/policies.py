@@ -101,8 +101,8 @@ def _refuse_what_nobody_can_satisfy(session: Session, policy: Policy, actor: Per
         eligible = sorted(name for name, roles in people.items() if stage.approver_role.value in roles)
         if stage.approvals > len(eligible):
             mistakes.append(
-                f"stages.{index}.approvals: {stage.approvals} different people with the role {stage.approver_role} are asked "
-                f"for, and only {_named(eligible)}; write approvals = {len(eligible)}, or let the others log in first"
+                f"stages.{index}.approvals: {stage.approvals} different people with the role {stage.approver_role} are "
+                f"asked for, and {_named(eligible)}; write approvals = {len(eligible)}, or let the others log in first"
             )
         elif stage.approvals and not stage.self_approval and len(_active_people(people)) == 1:
             mistakes.append(
@@ -114,7 +114,7 @@ def _refuse_what_nobody_can_satisfy(session: Session, policy: Policy, actor: Per
 
 
 def _named(names: list[str]) -> str:
-    return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} it" if names else "nobody has it"
+    return f"only {', '.join(names)} {'has' if len(names) == 1 else 'have'} it" if names else "nobody has it"
 
 
 def _active_people(people: dict[str, set[str]]) -> set[str]:

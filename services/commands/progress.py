@@ -1,6 +1,6 @@
 """How a promotion moves on, inside somebody's transaction. Nothing here commits; every caller holds the slot's lock.
 
-requested -> gating -> awaiting_approval -> deploying -> succeeded, and the ways out of it (DESIGN 6).
+requested -> gating -> awaiting_approval -> deploying -> succeeded, and the ways out of it.
 """
 
 from __future__ import annotations
@@ -182,14 +182,16 @@ def _kind(session: Session, facts: Facts, promotion: Promotion) -> DeploymentKin
 
 
 def _first_arrival(session: Session, bundle_id: int, stage: str) -> tuple[datetime, int]:
-    row = session.exec(
+    at, first = session.exec(
         select(func.min(Deployment.finished_at), func.min(Deployment.id)).where(
             Deployment.bundle_id == bundle_id,
             Deployment.stage == stage,
             Deployment.state == DeploymentState.SUCCEEDED,
         )
     ).one()
-    return row[0], row[1]
+    assert at is not None
+    assert first is not None
+    return at, first
 
 
 def supersede_blocked(session: Session, promotion: Promotion, clock: Clock) -> None:

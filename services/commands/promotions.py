@@ -88,8 +88,9 @@ def _refuse_a_repetition(facts: Facts) -> None:
     if facts.is_live:
         raise Conflict(f"{facts.ref} is live in {facts.stage} already.", "Nothing needs to be done.")
     if own := facts.own_promotion:
+        phase = own.phase.value.replace("_", " ")
         raise Conflict(
-            f"{facts.ref} is on its way to {facts.stage} already: promotion {own.id}, {own.phase.value.replace('_', ' ')}.",
+            f"{facts.ref} is on its way to {facts.stage} already: promotion {own.id}, {phase}.",
             "`headgate status` shows how it stands.",
         )
 

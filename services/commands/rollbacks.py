@@ -16,7 +16,7 @@ from services.store.database import Store
 from services.store.facts import load_one
 from services.store.models import Bundle, Deployment, Promotion, Slot
 
-# A mover's lease: three times MLflow's time limit of 3 s with one retry, and a margin (PROTOCOL-NOTES 1).
+# A mover's lease: three times MLflow's time limit of 3 s with one retry, and a margin.
 LEASE_SECONDS = 20.0
 
 
@@ -39,8 +39,8 @@ def roll_back(
 ) -> int:
     """Bring back a bundle that was live here before (None: the last good one). Returns the promotion's id.
 
-    Supersedes whatever is on its way; for a deployment that is writing this moment it waits until its lease ends, at most
-    20 seconds. `generation` is what the page saw: where the slot has moved on since, nothing is done.
+    Supersedes whatever is on its way; for a deployment that is writing this moment it waits until its lease ends, at
+    most 20 seconds. `generation` is what the page saw: where the slot has moved on since, nothing is done.
     """
     authority.require(actor, authority.LEADS, "roll back")
     said = authority.reason_given(reason, "Rolling back")

@@ -11,10 +11,19 @@ import tomllib
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from services.errors import PolicyInvalid
-from services.rules import metric_names
+from services.rules import metric_names, mistakes
 from services.rules.digests import digest
 from services.rules.domain import ComponentKind, GateMode, Role
 
@@ -23,27 +32,34 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def _duration(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", value.strip())
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([smhdw])", value.strip()) if isinstance(value, str) else None
     if not match:
-        raise ValueError(f"{value!r} is not a duration; write a number and s, m, h, d or w, such as 7d")
+        raise ValueError(f"{mistakes.shown(value)} is not a duration; write a number and s, m, h, d or w, such as 7d")
     return timedelta(**{UNITS[match[2]]: float(match[1])})
 
 
-def _plain_name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        shown = value if len(value) <= 40 else value[:40] + "…"
-        raise ValueError(f"{shown!r} is not a name; use up to 100 ASCII letters, digits, dot, dash and underscore")
+def _lasting(value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError("is zero, so nothing could ever satisfy it; write a duration such as 7d")
+    return value
+
+
+def _plain_name(value: object) -> object:
+    if isinstance(value, str) and not NAME.fullmatch(value):
+        said = mistakes.shown(value)
+        raise ValueError(f"{said} is not a name; use up to 100 ASCII letters, digits, dot, dash and underscore")
     return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+LastingDuration = Annotated[Duration, AfterValidator(_lasting)]
 Name = Annotated[str, BeforeValidator(_plain_name)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ApplicationPart(_Part):
@@ -167,7 +183,7 @@ class Stage(_Part):
     self_approval: bool = False
     verified: bool = False
     soak: Duration = timedelta(0)
-    max_evidence_age: Duration = timedelta(days=7)
+    max_evidence_age: LastingDuration = timedelta(days=7)
 
 
 class Metrics(_Part):
@@ -189,6 +205,18 @@ class Policy(_Part):
     stages: tuple[Stage, ...] = DEFAULT_STAGES
     metrics: Metrics = Metrics()
     gates: dict[str, Gate] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measured_stage(cls, raw: Any) -> Any:
+        """Without a stage of the default name, deployments to the last one are what counts."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("metrics", {}), dict):
+            return raw
+        stages = raw.get("stages")
+        names = [s.get("name") for s in stages if isinstance(s, dict)] if isinstance(stages, list) else []
+        if not names or "production" in names or "stage" in raw.get("metrics", {}):
+            return raw
+        return {**raw, "metrics": {**raw.get("metrics", {}), "stage": names[-1]}}
 
     @property
     def name(self) -> str:
@@ -239,96 +267,15 @@ def parse(text: str) -> Policy:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyInvalid([f"(file): this is not TOML: {error}"]) from error
-    mistakes = _unbuilt_kinds(raw)
-    policy = None
+    policy, found = None, mistakes.unbuilt_kinds(raw, BUILT_KINDS)
     try:
         policy = Policy.model_validate(raw)
     except ValidationError as error:
-        mistakes += [m for e in error.errors() if (m := _sentence(e)) and not _told(m, mistakes)]
-    if policy:
-        mistakes += _contradictions(policy)
-    else:
-        mistakes += [m for m in _loose_ends(raw) if not _told(m, mistakes)]
-    if mistakes:
-        raise PolicyInvalid(mistakes)
-    assert policy is not None
+        found += mistakes.untold([mistakes.in_words(e, BUILT_KINDS) for e in error.errors()], found)
+    found += mistakes.untold(mistakes.loose_ends(raw, [stage.name for stage in DEFAULT_STAGES]), found)
+    if found or policy is None:
+        raise PolicyInvalid(found)
     return policy
-
-
-def _unbuilt_kinds(raw: dict[str, Any]) -> list[str]:
-    gates = raw.get("gates")
-    found = []
-    for name, gate in gates.items() if isinstance(gates, dict) else ():
-        kind = gate.get("kind") if isinstance(gate, dict) else None
-        if kind is None or kind not in BUILT_KINDS:
-            said = "is missing" if kind is None else f"{kind!r} is not a kind of gate this version has"
-            found.append(f"gates.{name}.kind: {said}; choose one of {', '.join(BUILT_KINDS)}")
-    return found
-
-
-def _told(mistake: str, already: list[str]) -> bool:
-    return mistake.split(":")[0] in {m.split(":")[0] for m in already}
-
-
-def _sentence(error: Any) -> str:
-    """pydantic's error as one line. Union tags are not keys of the file, so they are left out of the path."""
-    kind, location = error["type"], list(error["loc"])
-    if kind.startswith("union_tag"):
-        return ""  # said by _unbuilt_kinds, in words
-    if (len(location) > 3 and location[0] == "gates") or (len(location) > 2 and location[0] == "gates"):
-        location = [part for index, part in enumerate(location) if not (index == 2 and part in BUILT_KINDS)]
-    path = ".".join(str(part) for part in location) or "(file)"
-    match kind:
-        case "extra_forbidden":
-            said = "there is no such key here"
-        case "missing":
-            said = "is missing"
-        case "value_error":
-            said = str(error["ctx"]["error"])
-        case _:
-            said = f"{error['msg'][0].lower()}{error['msg'][1:]}, but it is {error['input']!r}"
-    return f"{path}: {said}"
-
-
-def _contradictions(policy: Policy) -> list[str]:
-    return _loose_ends(policy.model_dump(mode="json"))
-
-
-def _loose_ends(raw: dict[str, Any]) -> list[str]:
-    """What only shows when several keys are read together. Takes the raw file too, so that one mistake hides no other."""
-    found = []
-    stages = raw.get("stages")
-    stages = [s for s in stages if isinstance(s, dict)] if isinstance(stages, (list, tuple)) else None
-    gates = raw.get("gates") if isinstance(raw.get("gates"), dict) else {}
-    names = [s.get("name") for s in stages] if stages is not None else [s.name for s in DEFAULT_STAGES]
-    if not names:
-        found.append("stages: is empty; leave it out for development, staging and production")
-    for index, stage in enumerate(stages or ()):
-        if names.index(stage.get("name")) != index:
-            found.append(f"stages.{index}.name: {stage.get('name')!r} is the name of an earlier stage")
-        for gate in stage.get("gates") or ():
-            if gate not in gates:
-                found.append(f"stages.{index}.gates: there is no [gates.{gate}] in this policy")
-        if stage.get("auto") and stage.get("approvals"):
-            found.append(f"stages.{index}.auto: a stage that asks for approvals cannot be entered automatically")
-    metrics = raw.get("metrics")
-    if isinstance(metrics, dict) and metrics.get("stage", "production") not in names and "stage" in metrics:
-        if metrics["stage"] != "production":
-            found.append(f"metrics.stage: there is no stage {metrics['stage']!r} in this policy")
-    components = raw.get("components")
-    components = components if isinstance(components, dict) else {}
-    if not components.get("model") and not components.get("prompts"):
-        found.append("components: name a model, or prompts, or both; a bundle needs something to deliver")
-    data = raw.get("data")
-    data = data if isinstance(data, dict) else {}
-    for name, gate in gates.items():
-        if isinstance(gate, dict) and gate.get("kind") in ("evaluation", "schema") and gate.get("source") != "run":
-            missing = [key for key in ("target", "features") if not data.get(key)]
-            if missing and not components.get("model"):
-                found.append(f"gates.{name}: judges a model, and components.model is not set")
-            elif missing:
-                found.append(f"gates.{name}: needs data.{' and data.'.join(missing)}")
-    return found
 
 
 def difference(old: Policy | None, new: Policy) -> list[str]:

@@ -142,7 +142,7 @@ class Facts:
 
 
 def conditions(facts: Facts, action: Action, now: datetime) -> list[Condition]:
-    """Every condition of this action, met or not, in the order in which a person would check them (DESIGN 5)."""
+    """Every condition of this action, met or not, in the order in which a person would check them."""
     rules = facts.rules
     if facts.policy is None or rules is None:
         return [_no_stage(facts)]
@@ -165,7 +165,9 @@ def unmet(found: Iterable[Condition], *, ignoring: frozenset[str] = frozenset())
 
 def _no_stage(facts: Facts) -> Condition:
     if facts.policy is None:
-        return Condition("stage", False, f"{facts.application} has no policy.", "Apply one: `headgate apply policy.toml`.")
+        return Condition(
+            "stage", False, f"{facts.application} has no policy.", "Apply one: `headgate apply policy.toml`."
+        )
     names = ", ".join(stage.name for stage in facts.policy.stages)
     return Condition("stage", False, f"{facts.application} has no stage {facts.stage!r}.", f"Its stages are {names}.")
 
@@ -174,7 +176,11 @@ def _quarantine(facts: Facts, action: Action) -> Condition:
     if not facts.quarantine:
         return Condition("quarantine", True, "Not quarantined.")
     mark = facts.quarantine
-    remedy = "Choose another bundle." if action is Action.ROLL_BACK else "Take another bundle, or have the quarantine lifted."
+    remedy = (
+        "Choose another bundle."
+        if action is Action.ROLL_BACK
+        else "Take another bundle, or have the quarantine lifted."
+    )
     return Condition("quarantine", False, f"Quarantined by {mark.by}: {mark.reason}", remedy, mark.since)
 
 
@@ -182,13 +188,19 @@ def _components(facts: Facts, policy: Policy, action: Action) -> Condition:
     missing = [kind.value for kind in policy.required if kind not in facts.components]
     blocking = [gap for gap in facts.gaps if gap.name in policy.components.block_on_gaps]
     if not missing and not blocking:
-        said = "complete" if not facts.gaps else f"complete, with {_count(len(facts.gaps), 'provenance gap')} that the policy allows"
+        said = (
+            "complete"
+            if not facts.gaps
+            else f"complete, with {_count(len(facts.gaps), 'provenance gap')} that the policy allows"
+        )
         return Condition("components", True, f"The record is {said}.")
     reasons = [f"no {kind}" for kind in missing] + [gap.reason for gap in blocking]
     reason = f"The policy requires more: {'; '.join(reasons)}."
     if action is Action.ROLL_BACK:
         return Condition("components", True, f"{reason} Recorded, and no obstacle on the way back.")
-    return Condition("components", False, reason, "Log what is missing with the run, then make a new bundle: `headgate sync`.")
+    return Condition(
+        "components", False, reason, "Log what is missing with the run, then make a new bundle: `headgate sync`."
+    )
 
 
 def _before(facts: Facts, rules: Stage, action: Action) -> Condition:
@@ -218,7 +230,13 @@ def _soak(facts: Facts, rules: Stage, now: datetime) -> Condition:
     done = began + rules.soak
     if now >= done:
         return Condition("soak", True, f"In {facts.before.stage} for {_span(now - began)}.", since=done)
-    return Condition("soak", False, f"Needs {_span(rules.soak)} in {facts.before.stage}.", f"Wait another {_span(done - now)}.", began)
+    return Condition(
+        "soak",
+        False,
+        f"Needs {_span(rules.soak)} in {facts.before.stage}.",
+        f"Wait another {_span(done - now)}.",
+        began,
+    )
 
 
 def _gates(facts: Facts, rules: Stage, now: datetime) -> Condition:
@@ -269,7 +287,9 @@ def needs_run(gate: GateFact, rules: Stage, now: datetime) -> bool:
 
 def counted_approvals(facts: Facts, rules: Stage) -> list[ApprovalFact]:
     """One for each person who holds the role, signed the evidence as it is now, and may sign at all."""
-    barred = set() if rules.self_approval else {facts.maker, facts.own_promotion.requested_by if facts.own_promotion else ""}
+    barred = (
+        set() if rules.self_approval else {facts.maker, facts.own_promotion.requested_by if facts.own_promotion else ""}
+    )
     found: dict[str, ApprovalFact] = {}
     for approval in facts.approvals:
         if approval.evidence_digest == facts.evidence_digest and approval.person not in barred:
@@ -290,13 +310,19 @@ def _approvals(facts: Facts, rules: Stage) -> Condition:
     if stale:
         reason += f" {_count(stale, 'earlier approval')} no longer counts: what was signed has changed."
     if facts.own_promotion:
-        return Condition("approvals", False, reason, f"`headgate approve {facts.own_promotion.id}`, or on the Approvals page.")
+        return Condition(
+            "approvals", False, reason, f"`headgate approve {facts.own_promotion.id}`, or on the Approvals page."
+        )
     return Condition("approvals", False, reason, "Ask for the promotion; the approvers see it then.")
 
 
 def _hold(facts: Facts, action: Action) -> Condition:
     if not facts.hold:
-        said = "Rolling back sets a hold: automation stays out until somebody lifts it." if action is Action.ROLL_BACK else "No hold."
+        said = (
+            "Rolling back sets a hold: automation stays out until somebody lifts it."
+            if action is Action.ROLL_BACK
+            else "No hold."
+        )
         return Condition("hold", True, said)
     mark = facts.hold
     reason = f"Held by {mark.by}: {mark.reason}"
@@ -325,7 +351,11 @@ def _slot(facts: Facts, action: Action) -> Condition:
         return Condition("slot", True, f"{reason} Rolling back takes its place.")
     if action is Action.AUTO and active.automatic and active.phase is not Phase.DEPLOYING:
         return Condition("slot", True, f"{reason} The newer bundle takes its place.")
-    remedy = "Wait until it is live." if active.phase is Phase.DEPLOYING else f"Decide or withdraw it first: `headgate withdraw {active.id}`."
+    remedy = (
+        "Wait until it is live."
+        if active.phase is Phase.DEPLOYING
+        else f"Decide or withdraw it first: `headgate withdraw {active.id}`."
+    )
     return Condition("slot", False, reason, remedy)
 
 

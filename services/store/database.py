@@ -36,7 +36,7 @@ class Store:
 
     @cached_property
     def _writes(self) -> Engine:
-        # The option reaches _begin_sqlite: a writer takes the lock with its first statement, so what it reads stays true.
+        # The option reaches _begin_sqlite: a writer takes the lock before its first read, so what it reads stays true.
         return self._engine.execution_options(writes=True)
 
     @property

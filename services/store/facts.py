@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
 from services import clock as clocks
@@ -44,10 +44,11 @@ StageKey = tuple[int, str]
 
 def policy_in_force(session: Session, application: str) -> Policy | None:
     """The policy now, or None where the application has none. Raises NotFound for an unknown application."""
-    row = session.exec(
-        _with_policy(select(Application.name, PolicyRevision.toml)).where(Application.name == application)
-    )
-    found = row.first()
+    found = session.exec(
+        select(Application.name, PolicyRevision.toml)
+        .outerjoin(PolicyRevision, _in_force())
+        .where(Application.name == application)
+    ).first()
     if found is None:
         shown = application if len(application) <= 60 else application[:60] + "…"
         raise NotFound(
@@ -83,9 +84,10 @@ def load(session: Session, bundle_ids: Collection[int], *, also: str = "") -> di
     bundles = [
         (bundle, parsed(toml) if toml else None)
         for bundle, toml in session.exec(
-            _with_policy(
-                select(Bundle, PolicyRevision.toml).join(Application, col(Application.name) == col(Bundle.application))
-            ).where(col(Bundle.id).in_(ids))
+            select(Bundle, PolicyRevision.toml)
+            .join(Application, col(Application.name) == col(Bundle.application))
+            .outerjoin(PolicyRevision, _in_force())
+            .where(col(Bundle.id).in_(ids))
         )
     ]
     applications = {bundle.application for bundle, _ in bundles}
@@ -138,12 +140,10 @@ class _SlotFacts:
 _NO_SLOT = _SlotFacts()
 
 
-def _with_policy(statement):  # type: ignore[no-untyped-def]
-    """Join the revision in force to a statement that already has the application."""
-    return statement.outerjoin(
-        PolicyRevision,
-        (col(PolicyRevision.application) == col(Application.name))
-        & (col(PolicyRevision.number) == col(Application.policy_revision)),
+def _in_force() -> ColumnElement[bool]:
+    """Joins the revision in force to a statement that already has the application."""
+    return (col(PolicyRevision.application) == col(Application.name)) & (
+        col(PolicyRevision.number) == col(Application.policy_revision)
     )
 
 
@@ -220,7 +220,7 @@ def _kinds(session: Session, ids: Sequence[int]) -> dict[int, set[ComponentKind]
     for bundle_id, kind in session.exec(
         select(ComponentRow.bundle_id, ComponentRow.kind).where(col(ComponentRow.bundle_id).in_(ids)).distinct()
     ):
-        found[bundle_id].add(kind)
+        found[bundle_id].add(ComponentKind(kind))
     return found
 
 
@@ -231,7 +231,7 @@ def _arrivals(session: Session, ids: Sequence[int]) -> dict[StageKey, datetime]:
         .where(col(Deployment.bundle_id).in_(ids), Deployment.state == DeploymentState.SUCCEEDED)
         .group_by(col(Deployment.bundle_id), col(Deployment.stage))
     )
-    return {(bundle_id, stage): first for bundle_id, stage, first in rows}
+    return {(bundle_id, stage): first for bundle_id, stage, first in rows if first}
 
 
 def _latest_runs(session: Session, ids: Sequence[int]) -> dict[tuple[int, str, str], GateRun]:

@@ -116,7 +116,7 @@ def rollback_candidates(session: Session, slot: SlotRef, limit: int = 20) -> lis
 
 
 def best_candidate(candidates: list[Candidate]) -> Candidate | None:
-    """The one to preselect: the last that was live, is verified and has nothing against it. None where there is none."""
+    """The one to preselect: the last that was live, is verified and has nothing against it."""
     return next((candidate for candidate in candidates if candidate.safe_choice), None)
 
 
@@ -141,5 +141,7 @@ def _blamed(session: Session, slot: SlotRef) -> set[int]:
         )
         .group_by(col(Deployment.bundle_id))
     )
-    rows = session.exec(select(Deployment.bundle_id).where(col(Deployment.id).in_(latest), col(Deployment.id).in_(blames)))
+    rows = session.exec(
+        select(Deployment.bundle_id).where(col(Deployment.id).in_(latest), col(Deployment.id).in_(blames))
+    )
     return set(rows)

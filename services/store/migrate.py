@@ -1,4 +1,4 @@
-"""Bringing the store to this version: by itself, at every start, and only once where several processes start together."""
+"""Bringing the store to this version: by itself, at every start, and only once where several start together."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC. SQLite forgets zones, so they are taken off on the way in and put back on the way out."""
+    """An aware datetime in UTC. SQLite forgets zones: they are taken off on the way in and put back on the way out."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -1,4 +1,4 @@
-"""Carrying out one's own intents, where no worker lives or a story is told: a promotion's gates, then its deployment."""
+"""Carrying out one's own intents, where no worker lives or a story is told: the gates, then the deployment."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Carrying out a deployment: check every target, move the bundle's alias, then the members' copies, then the record.
 
-Each step may be repeated. After a crash all of it runs again from the start; nothing needs to be read back to know where
-it stopped (PROTOCOL-NOTES 1).
+Each step may be repeated. After a crash all of it runs again from the start; nothing needs to be read back to know
+where it stopped.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def strays(tracking: Tracking, target: Target) -> dict[str, str | None]:
 
 
 def heal(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock, why: str) -> list[str]:
-    """Under the lease: finish what is pending, or else write the aliases that the slot says. Returns what was repaired."""
+    """Under the lease: finish what is pending, or else write what the slot says. Returns what was repaired."""
     owner = new_owner()
     target = deployments.take_lease(store, slot, owner=owner)
     if target is None:

@@ -1,4 +1,4 @@
-"""The queue: huey brings the work to a worker. A message may be lost or doubled; the rows and their leases are the truth."""
+"""The queue: huey brings the work to a worker. A message may be lost or doubled; the rows and leases are the truth."""
 
 from __future__ import annotations
 

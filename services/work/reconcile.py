@@ -16,8 +16,8 @@ from services.work.tracking import Tracking, bundle_name
 
 @dataclass(frozen=True)
 class Reconciled:
-    """One slot. `finished` says how a started deployment ended; `repaired` are copies put right; `moved` is what somebody
-    else moved, which is reported and left; `trouble` is why this slot could not be looked at."""
+    """One slot. `finished` says how a started deployment ended; `repaired` are aliases put right; `moved` is what
+    somebody else moved, which is reported and left; `trouble` is why this slot could not be looked at."""
 
     slot: SlotRef
     finished: str = ""

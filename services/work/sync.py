@@ -1,4 +1,4 @@
-"""Looking into MLflow for new bundles. Writes nothing there; at most one new bundle an application, unless asked for all."""
+"""Looking into MLflow for new bundles. Writes nothing there; one new bundle an application, unless asked for all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.work.tracking import Tracking
 
 @dataclass(frozen=True)
 class Synced:
-    """One application. `registered` is empty where MLflow has nothing new; `trouble` is why it could not be looked at."""
+    """One application. `registered` is empty where MLflow has nothing new; `trouble` is why nobody could look."""
 
     application: str
     registered: tuple[Registered, ...] = ()

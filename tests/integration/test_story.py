@@ -1,4 +1,4 @@
-"""The whole way, through a real MLflow and a real store: register, gates, promote, approve, live, load, roll back, load."""
+"""The whole way, through a real MLflow and a real store: register, promote, approve, load, roll back, load again."""
 
 from __future__ import annotations
 
