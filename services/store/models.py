@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from services.rules.domain import (
@@ -161,6 +161,8 @@ class Promotion(SQLModel, table=True):
     declared_kind: DeploymentKind | None = _enum(DeploymentKind, nullable=True)
     fixes: str = _text()
     blames: int | None = None  # the deployment a rollback blames
+    override: str = _text()  # why a quarantine or an unsafe preflight was overridden
+    drill: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     approval_opened_at: datetime | None = _time(nullable=True)
     finished_at: datetime | None = _time(nullable=True)
     replayed: bool = False
@@ -226,6 +228,7 @@ class Deployment(SQLModel, table=True):
     __table_args__ = (
         Index("ix_deployment_slot", "application", "stage", "id"),
         Index("ix_deployment_finished", "stage", "finished_at"),
+        Index("uq_deployment_external", "application", "external_id", unique=True),
         Index(
             "uq_started_deployment",
             "application",
@@ -239,8 +242,8 @@ class Deployment(SQLModel, table=True):
             "application",
             "stage",
             unique=True,
-            sqlite_where=text("state = 'succeeded' AND superseded_at IS NULL"),
-            postgresql_where=text("state = 'succeeded' AND superseded_at IS NULL"),
+            sqlite_where=text("state = 'succeeded' AND superseded_at IS NULL AND external_id IS NULL"),
+            postgresql_where=text("state = 'succeeded' AND superseded_at IS NULL AND external_id IS NULL"),
         ),
     )
     id: int | None = Field(default=None, primary_key=True)
@@ -258,8 +261,11 @@ class Deployment(SQLModel, table=True):
     started_at: datetime = _time()
     finished_at: datetime | None = _time(nullable=True)
     superseded_at: datetime | None = _time(nullable=True)
+    drill: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # counts in no metric of delivery
+    adopted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # by an unknown hand
     writing_since: datetime | None = _time(nullable=True)  # the first alias write may have gone out: it may have served
     note: str = _text()
+    external_id: str | None = None  # of an imported one, which never touches a slot
     policy_revision: int
     replayed: bool = False
     recorded_at: datetime = _time()
@@ -285,8 +291,81 @@ class Slot(SQLModel, table=True):
     freeze_until: datetime | None = _time(nullable=True)
 
 
+class Mover(SQLModel, table=True):
+    """One holding of a slot's lease. One that never ended may still write late: then it was Headgate, and nobody else."""
+
+    __tablename__ = "mover"
+    id: int | None = Field(default=None, primary_key=True)
+    application: str = Field(foreign_key="application.name")
+    stage: str
+    owner: str = Field(index=True)
+    deployment_id: int = Field(foreign_key="deployment.id", index=True)
+    began_at: datetime = _time()
+    ended_at: datetime | None = _time(nullable=True)
+
+
+class Stray(SQLModel, table=True):
+    """An alias that somebody moved outside Headgate: found by reconcile, and open until it is restored or adopted."""
+
+    __tablename__ = "stray"
+    __table_args__ = (Index("ix_stray_slot", "application", "stage", "closed_at"),)
+    id: int | None = Field(default=None, primary_key=True)
+    application: str = Field(foreign_key="application.name")
+    stage: str
+    alias: str  # models:/bundle.flight-delay@production
+    says: str = _text()  # the version it points at; empty where it is gone
+    should_say: str = _text()
+    finding: str = _text()
+    found_at: datetime = _time()
+    choice: str = _text()  # restore or adopt, once somebody has chosen; the worker carries it out
+    chosen_by: str = _text()
+    chosen_at: datetime | None = _time(nullable=True)
+    reason: str = _text()
+    trouble: str = _text()  # why carrying it out did not work
+    closed_at: datetime | None = _time(nullable=True)
+    recorded_at: datetime = _time()
+
+
+class Preflight(SQLModel, table=True):
+    """What stands in the way of going (back) to a bundle, as last looked at. Kept fresh by the worker."""
+
+    __tablename__ = "preflight"
+    __table_args__ = (UniqueConstraint("application", "stage", "bundle_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    application: str = Field(foreign_key="application.name")
+    stage: str
+    bundle_id: int = Field(foreign_key="bundle.id", index=True)
+    against_bundle_id: int | None = None  # what was live when it was looked at
+    answer: str = _text()  # safe, unknown or unsafe
+    findings: list[dict[str, str]] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
+    looked_at: datetime = _time()
+
+
+class Drill(SQLModel, table=True):
+    """A stage rolled back and brought forward again, to know that it works and how long it takes."""
+
+    __tablename__ = "drill"
+    __table_args__ = (Index("ix_drill_slot", "application", "stage", "id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    application: str = Field(foreign_key="application.name")
+    stage: str
+    from_bundle_id: int = Field(foreign_key="bundle.id")
+    to_bundle_id: int = Field(foreign_key="bundle.id")
+    back_promotion_id: int | None = Field(default=None, foreign_key="promotion.id")
+    forward_promotion_id: int | None = Field(default=None, foreign_key="promotion.id")
+    back_seconds: float | None = None
+    forward_seconds: float | None = None
+    outcome: str = _text()  # empty while it runs; passed, or why it did not
+    requested_by: str
+    at: datetime = _time()
+    finished_at: datetime | None = _time(nullable=True)
+    replayed: bool = False
+    recorded_at: datetime = _time()
+
+
 class Incident(SQLModel, table=True):
     __tablename__ = "incident"
+    __table_args__ = (Index("uq_incident_external", "application", "external_id", unique=True),)
     id: int | None = Field(default=None, primary_key=True)
     application: str = Field(foreign_key="application.name", index=True)
     title: str
@@ -296,6 +375,9 @@ class Incident(SQLModel, table=True):
     resolved_at: datetime | None = _time(nullable=True)
     caused_by: int | None = Field(default=None, foreign_key="deployment.id")
     inferred: bool = False
+    done: str = _text()  # what was done about it
+    caught_by: str = _text()  # the gate that would have caught it, or "none needed"; asked for when it is closed
+    external_id: str | None = None  # of an imported one
     reported_by: str
     replayed: bool = False
     at: datetime = _time()
