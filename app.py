@@ -1,0 +1,35 @@
+"""The front door: who is here, where they can go, and the frame around every page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import desk, frame, links, reads, theme
+from services import start
+
+st.set_page_config(page_icon="static/headgate-mark.svg", layout="wide", initial_sidebar_state="auto")
+st.logo("static/headgate.svg", icon_image="static/headgate-mark.svg", size="large")
+
+
+@st.cache_resource(show_spinner="Opening the lineage store")
+def begun() -> start.Started:
+    """Once in this process: the store is migrated, a worker lives, and everything that pages need is imported."""
+    started = start.begin()
+    frame.settle()
+    return started
+
+
+PAGES = [
+    st.Page(links.OVERVIEW, title="Overview", icon=theme.icon("overview"), default=True),
+    st.Page(links.APPROVALS, title="Approvals", icon=theme.icon("approval"), url_path="approvals"),
+    st.Page(links.BUNDLES, title="Bundles", icon=theme.icon("bundle"), url_path="bundles"),
+    st.Page(links.APPLICATION, title="Application", icon=theme.icon("application"), url_path="application"),
+    st.Page(links.BUNDLE, title="Bundle", icon=theme.icon("bundle"), url_path="bundle", visibility="hidden"),
+]
+
+page = st.navigation(PAGES)
+with frame.guarded():
+    store = begun().store
+    desk.sit(store, reads.people(store))
+    desk.switch()
+    page.run()

@@ -40,3 +40,8 @@ def count(number: int, noun: str, plural: str = "") -> str:
 def listed(words: list[str]) -> str:
     """`model`, `model and prompt`, `model, dataset and prompt`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def lines(text: object) -> str:
+    """Escape a text of several lines, and keep them."""
+    return "  \n".join(plain(line) for line in str(text).splitlines() if line.strip())

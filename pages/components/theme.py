@@ -47,6 +47,9 @@ ACCENTS = {
 }
 GRID = {"light": "#DCE2E8", "dark": "#2C3843"}
 TEXT = {"light": "#17212B", "dark": "#E4E9EE"}
+SOFT = {"light": "#CFE3EB", "dark": "#24485A"}  # bars of what is over
+ON_STRONG = {"light": "#FFFFFF", "dark": "#10161D"}  # text on the accent
+PAPER = {"light": "#FFFFFF", "dark": "#10161D"}
 FONT = "Inter, system-ui, sans-serif"
 
 PHASES = {

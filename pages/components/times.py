@@ -50,7 +50,7 @@ def whole(span: timedelta) -> str:
 
 
 def span(duration: timedelta) -> str:
-    """`9.4 days`, `12 minutes`: with one decimal where that says more, for what was measured. Never longer than days."""
+    """`9.4 days`, `12 minutes`: with one decimal where that says more, for what was measured."""
     seconds = duration.total_seconds()
     for unit, size in (("day", 86400), ("hour", 3600)):
         if seconds >= size:

@@ -12,6 +12,7 @@ from services.queries.common import PromotionLine, promotion_line
 from services.queries.differences import Difference, difference
 from services.queries.gateruns import GateLine
 from services.queries.standing import Standing, next_stage, standing
+from services.rules import readiness
 from services.rules.domain import (
     BundleRef,
     Component,
@@ -57,6 +58,11 @@ class StageView:
     facts: Facts
     gates: tuple[GateLine, ...]
     offer_key: str
+
+    @property
+    def can_be_asked_for(self) -> bool:
+        """Nothing is missing that a gate or an approval would not answer on the way."""
+        return not readiness.unmet(self.standing.conditions, ignoring=readiness.ANSWERED_ON_THE_WAY)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from services.queries.differences import Difference, difference
 from services.queries.gateruns import GateLine
 from services.queries.standing import Standing, standing
 from services.rules import readiness
-from services.rules.domain import BundleRef, Decision, Gap, Person, Phase
+from services.rules.domain import BundleRef, Decision, Gap, Person, Phase, Role
 from services.rules.readiness import ApprovalFact, Facts, Live
 from services.store.database import Store
 from services.store.facts import load
@@ -39,6 +39,7 @@ class Question:
     gates: tuple[GateLine, ...]
     approvals: tuple[ApprovalFact, ...]
     approvals_needed: int
+    approver_role: Role
     evidence_digest: str
     barred: str
 
@@ -108,6 +109,11 @@ def barred(facts: Facts, requested_by: str, person: Person) -> str:
     return ""
 
 
+def may_reject(person: Person, question: Question) -> bool:
+    """Whoever could approve by role, and a lead, even where they may not approve this one."""
+    return person.has(question.approver_role, Role.LEAD, Role.ADMIN)
+
+
 def _waiting(session: Session) -> list[tuple[Promotion, Bundle, Bundle | None]]:
     live = aliased(Bundle)
     rows = session.exec(
@@ -151,6 +157,7 @@ def _question(
         gates=gateruns.of_facts(facts, runs),
         approvals=facts.approvals,
         approvals_needed=rules.approvals if rules else 0,
+        approver_role=rules.approver_role if rules else Role.LEAD,
         evidence_digest=facts.evidence_digest,
         barred=barred(facts, promotion.requested_by, person),
     )

@@ -1,0 +1,217 @@
+"""What am I signing, on what evidence, and what changes when I do?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import (
+    actions,
+    changes,
+    conditions,
+    desk,
+    evidence,
+    frame,
+    links,
+    live,
+    reads,
+    status,
+    tables,
+    text,
+    theme,
+    times,
+)
+from pages.components.theme import Tone
+from services.commands import approvals, gates, promotions
+from services.queries import inbox, watching
+from services.queries.inbox import Decided, Inbox, Question
+from services.rules.domain import Decision
+
+
+def draw() -> None:
+    frame.enter("approvals")
+    found = reads.read(inbox.inbox, desk.here().person)
+    asked = links.parameter("promotion")
+    _first_sentence(found)
+    question = _chosen(found, asked)
+    if question is not None:
+        _question(question)
+    elif asked.isdigit():
+        _no_longer_waiting(int(asked))
+    if question is None and not found.questions:
+        st.markdown("When somebody asks to bring a bundle to a stage that wants an approval, it is shown here.")
+        links.to_bundles("Look at the bundles")
+    _decided(found.decided)
+
+
+def _first_sentence(found: Inbox) -> None:
+    mine, all_of_them = len(found.mine), len(found.questions)
+    if mine:
+        status.sentence(f"{text.count(mine, 'promotion')} {'waits' if mine == 1 else 'wait'} for you.")
+    elif all_of_them:
+        more = " at least" if found.more else ""
+        status.sentence(f"Nothing waits for you; {all_of_them}{more} for others.")
+    else:
+        status.sentence("Nothing waits for an approval.")
+
+
+def _chosen(found: Inbox, asked: str) -> Question | None:
+    """The one in the address, else the first that waits for this person, else the first."""
+    by_id = {str(question.promotion.id): question for question in found.questions}
+    if asked and asked not in by_id:
+        return None
+    ordered = [*found.mine, *(q for q in found.questions if q.barred)]
+    if len(ordered) > 1:
+        chosen = st.pills(
+            "Waiting",
+            [str(question.promotion.id) for question in ordered],
+            format_func=lambda key: text.plain(f"{by_id[key].promotion.ref} to {by_id[key].promotion.stage}", 60),
+            default=asked or str(ordered[0].promotion.id),
+            label_visibility="collapsed",
+            required=True,
+            key="promotion",
+            bind="query-params",
+        )
+        return by_id.get(chosen or "", ordered[0])
+    return ordered[0] if ordered else None
+
+
+def _no_longer_waiting(promotion_id: int) -> None:
+    seen = reads.read(watching.promotion, promotion_id)
+    line = seen.promotion
+    st.markdown(
+        f"{text.plain(line.ref)} to {text.plain(line.stage)} does not wait any more: {status.phase(line.phase)} "
+        f"{text.plain(line.note, 300)}"
+    )
+    live.watch(line)
+    links.to_bundle(line.ref)
+
+
+def _question(question: Question) -> None:
+    line = question.promotion
+    with st.container(border=True):
+        _asked(question)
+        _decide(question)
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        status.section("What changes")
+        changes.show(question.difference, question.live.ref if question.live else None, line.stage)
+    with right:
+        status.section("What you sign")
+        _evidence(question)
+
+
+def _asked(question: Question) -> None:
+    line = question.promotion
+    name = desk.here().name_of
+    who = f"Asked for by {name(line.requested_by)} {times.ago(line.requested_at)}"
+    made = f"made by {name(question.maker)}" if question.maker else "its maker is not known"
+    waits = f"waiting since {times.at(line.approval_opened_at)}" if line.approval_opened_at else "waiting"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        links.to_bundle(line.ref)
+        over = f"in place of {question.live.ref}" if question.live else "where nothing is live yet"
+        st.markdown(f"goes to **{text.plain(line.stage)}** {text.plain(over)}.", width="content")
+    st.caption(text.plain(f"{who}; {made}; {waits}."))
+    if line.reason:
+        st.markdown(f"“{text.plain(line.reason)}”")
+
+
+def _decide(question: Question) -> None:
+    """The keys carry what is seen: should it change, a click on the old button does nothing."""
+    line = question.promotion
+    seen = f"{line.id} {line.version} {question.evidence_digest}"
+    if question.barred:
+        st.markdown(status.coloured(Tone.NEUTRAL, question.barred))
+    if question.barred and not _may_reject(question):
+        return
+    if question.evidence_has_aged:
+        _aged(question, seen)
+    comment = st.text_input(
+        "Comment", key=f"comment {seen}", placeholder="Why, in a sentence. A rejection needs one.", max_chars=1000
+    )
+    with st.container(horizontal=True):
+        if not question.barred:
+            _approve(question, seen, comment or "")
+        if st.button("Reject", key=f"reject {seen}", icon=theme.icon("reject")):
+            actions.act(
+                approvals.reject,
+                line.id,
+                comment=comment or "",
+                version=line.version,
+                done=f"Rejected: {line.ref} for {line.stage}.",
+            )
+        if _may_withdraw(question) and st.button("Withdraw", key=f"withdraw {seen}", icon=theme.icon("withdraw")):
+            actions.act(
+                promotions.withdraw,
+                line.id,
+                reason=comment or "",
+                version=line.version,
+                done=f"Withdrawn: {line.ref} for {line.stage}.",
+            )
+
+
+def _approve(question: Question, seen: str, comment: str) -> None:
+    line, aged = question.promotion, question.evidence_has_aged
+    if st.button("Approve", key=f"approve {seen}", type="primary", icon=theme.icon("approve"), disabled=aged):
+        actions.act(
+            approvals.approve,
+            line.id,
+            comment=comment,
+            seen=question.evidence_digest,
+            version=line.version,
+            done=f"Approved: {line.ref} for {line.stage}.",
+        )
+
+
+def _aged(question: Question, seen: str) -> None:
+    reason = next(c.reason for c in question.standing.conditions if c.name == "gates")
+    st.markdown(status.coloured(Tone.ATTENTION, f"The evidence has to be renewed before it can be approved: {reason}"))
+    if st.button("Run the gates again", key=f"gates {seen}", icon=theme.icon("rerun")):
+        actions.act(
+            gates.request, question.promotion.ref, question.promotion.stage, done="The gates are running again."
+        )
+
+
+def _may_reject(question: Question) -> bool:
+    return inbox.may_reject(desk.here().person, question)
+
+
+def _may_withdraw(question: Question) -> bool:
+    return desk.here().person.name == question.promotion.requested_by
+
+
+def _evidence(question: Question) -> None:
+    missing = [c for c in question.standing.conditions if not c.met and c.name != "approvals"]
+    if missing:
+        conditions.show(missing)
+    have = [
+        f"{desk.here().name_of(a.person)}{' (self-approved)' if a.self_approved else ''}" for a in question.approvals
+    ]
+    so_far = f"; so far {text.listed(have)}" if have else ""
+    st.caption(text.plain(f"{text.count(question.approvals_needed, 'approval')} needed{so_far}."))
+    for gap in question.gaps:
+        st.markdown(status.coloured(Tone.NEUTRAL, gap.reason))
+    if not question.gates:
+        st.markdown(status.coloured(Tone.NEUTRAL, f"{question.promotion.stage} asks for no gate: nothing is checked."))
+    for gate in question.gates:
+        evidence.show(gate)
+    st.caption(f"Your approval is bound to the digest {text.mono(question.evidence_digest, 20)}.")
+
+
+def _decided(decided: tuple[Decided, ...]) -> None:
+    if not decided:
+        return
+    status.section("Decided lately", "history")
+    rows = [
+        [
+            status.badge(Tone.POSITIVE if line.decision is Decision.APPROVED else Tone.NEGATIVE, line.decision.value),
+            text.plain(f"{line.ref} to {line.stage}"),
+            text.plain(desk.here().name_of(line.person) + (", self-approved" if line.self_approved else "")),
+            text.plain(times.at(line.at)),
+            text.plain(line.comment, 300),
+        ]
+        for line in decided
+    ]
+    tables.table(["Decision", "What", "Who", "When", "Comment"], rows, alt="The latest decisions")
+
+
+draw()

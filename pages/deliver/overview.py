@@ -1,0 +1,141 @@
+"""What waits for me, what serves where, and how delivery goes."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import desk, frame, links, live, pipeline, reads, status, tables, text, theme, times
+from pages.components.theme import Tone
+from services.queries import overview
+from services.queries.common import PromotionLine
+from services.queries.overview import ApplicationRow, Cell, Delivery, Overview
+
+
+def draw() -> None:
+    frame.enter("overview")
+    found = reads.read(overview.overview, desk.here().person, after=links.parameter("after"))
+    if not found.total:
+        _empty()
+        return
+    _first_sentence(found)
+    for row in found.applications:
+        _application(row)
+    if found.after:
+        st.button("More applications", on_click=_turn, args=(found.after,))
+    _delivery(found.delivery)
+    live.watch_any([cell.promotion for row in found.applications for cell in row.cells if cell.promotion])
+
+
+def _empty() -> None:
+    status.sentence("Nothing is delivered here yet.")
+    st.markdown(
+        "Write a policy that names your application's model in MLflow, then bring in what is there. "
+        "Or look at the sample first."
+    )
+    st.code("headgate apply policy.toml\nheadgate sync\n\nheadgate demo", language="shell")
+
+
+def _first_sentence(found: Overview) -> None:
+    mine = len(found.mine)
+    if mine:
+        status.sentence(f"{text.count(mine, 'promotion')} {'waits' if mine == 1 else 'wait'} for you.")
+    else:
+        status.sentence("Nothing waits for you.")
+    for line in found.mine[:3]:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            first = line is found.mine[0]
+            if st.button(
+                f"Review {text.plain(line.ref)}",
+                key=f"review {line.id}",
+                type="primary" if first else "secondary",
+                icon=theme.icon("approval"),
+            ):
+                st.switch_page(links.APPROVALS, query_params={"promotion": str(line.id)})
+            st.markdown(_asked(line), width="content")
+    others = [_other(line) for line in (*found.others, *found.blocked)]
+    if others:
+        st.markdown("  \n".join(others[:4]))
+
+
+def _asked(line: PromotionLine) -> str:
+    who = desk.here().name_of(line.requested_by)
+    return text.plain(f"to {line.stage}, asked for by {who} {times.ago(line.requested_at)}")
+
+
+def _other(line: PromotionLine) -> str:
+    tone, word = theme.PHASES[line.phase]
+    where = f"{line.ref} to {line.stage}"
+    why = f" {line.note}" if line.note else ""
+    return status.coloured(tone, f"{where}: {word}.") + text.plain(why, 160)
+
+
+def _application(row: ApplicationRow) -> None:
+    with st.container(gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            links.to_application(row.name)
+            if row.description:
+                st.caption(text.plain(row.description, 120), width="content")
+        if row.cells:
+            pipeline.show(row.cells, {cell.stage: _marks(cell) for cell in row.cells})
+        else:
+            st.caption("It has no policy yet: `headgate apply policy.toml` gives it one.")
+
+
+def _marks(cell: Cell) -> list[str]:
+    found = []
+    if cell.held:
+        found.append(status.badge(Tone.ATTENTION, "on hold"))
+    if cell.frozen:
+        found.append(status.badge(Tone.ATTENTION, "frozen"))
+    return found
+
+
+def _delivery(found: Delivery) -> None:
+    status.section("Delivery in the last 90 days")
+    with st.grid(2, min_column_width=260, gap="small"):
+        st.metric(
+            "Deployments to production" if _only_production(found) else "Deployments",
+            f"{found.count:,}",
+            border=True,
+            help="Successful deployments to the stage that counts, without rollbacks and redeploys.",
+        )
+        lead = found.median_lead
+        st.metric(
+            f"From training to live, median of {len(found.leads)}",
+            times.span(lead) if lead is not None else "none yet",
+            border=True,
+            help="From the end of training to live, once for each model version, at its first arrival.",
+        )
+    if found.left_out:
+        st.caption(f"{text.count(found.left_out, 'model version')} left out: its training ends after it went live.")
+    if found.rows:
+        with st.expander(f"The {text.count(len(found.rows), 'deployment')} behind these numbers"):
+            _rows(found)
+    st.caption(text.plain(f"From {times.at(found.since)} to {times.at(found.as_of)}."))
+
+
+def _only_production(found: Delivery) -> bool:
+    return {row.stage for row in found.rows} <= {"production"}
+
+
+def _rows(found: Delivery) -> None:
+    rows = [
+        [
+            text.plain(row.ref),
+            text.plain(row.stage),
+            text.plain(row.kind.value),
+            text.plain(times.at(row.finished_at)),
+            text.plain(times.span(row.lead)) if row.lead is not None else "–",
+        ]
+        for row in found.rows
+    ]
+    tables.table(["Bundle", "Stage", "Kind", "Live", "Training to live"], rows, alt="Deployments behind the numbers")
+    if len(found.rows) < found.count:
+        st.caption(f"The newest {len(found.rows)} of {found.count:,}.")
+
+
+def _turn(after: str) -> None:
+    st.query_params["after"] = after
+
+
+draw()
