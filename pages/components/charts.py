@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ class Bar:
     label: str
     begins: datetime
     ends: datetime
-    hover: str
+    hover: tuple[str, ...]
     accent: bool = False
 
 
@@ -65,12 +66,12 @@ def timeline(bars: Sequence[Bar], rows: Sequence[str], now: datetime, alt: str, 
                 "line": {"color": theme.PAPER[kind], "width": 1.5},
                 "cornerradius": 4,
             },
-            text=[bar.label],
+            text=[html.escape(bar.label)],
             textposition="inside",
             insidetextanchor="start",
             textfont={"color": theme.ON_STRONG[kind] if bar.accent else theme.TEXT[kind]},
             constraintext="both",
-            hovertext=[bar.hover],
+            hovertext=["<br>".join(html.escape(line) for line in bar.hover)],
             hoverinfo="text",
         )
     figure.update_yaxes(categoryorder="array", categoryarray=list(reversed(rows)), showgrid=False, title=None)

@@ -87,12 +87,12 @@ def _marks(stage: StageNow) -> list[str]:
 
 def _hold(name: str, stage: StageNow) -> None:
     assert stage.hold is not None
-    by = desk.here().name_of(stage.hold.by)
+    since = f"since {times.at(stage.hold.since)} by {desk.here().name_of(stage.hold.by)}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(
             status.coloured(
                 Tone.ATTENTION,
-                f"Automation is held out of {stage.stage} by {by} since {times.at(stage.hold.since)}: {stage.hold.reason}",
+                f"Automation is held out of {stage.stage} {since}: {stage.hold.reason}",
             ),
             width="content",
         )
@@ -115,14 +115,9 @@ def _way_back(view: ApplicationView) -> None:
 def _offer(name: str, main: str, stages: tuple[str, ...]) -> None:
     """In a fragment: what there is to go back to is only looked up when somebody asks."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
-            f"Roll back {text.plain(main)}", key=f"roll back {main}", type="primary", icon=theme.icon("rollback")
-        ):
-            _dialog(name, main)
-        for stage in stages:
-            if stage != main and st.button(
-                f"Roll back {text.plain(stage)}", key=f"roll back {stage}", type="tertiary", icon=theme.icon("rollback")
-            ):
+        for stage in (main, *(stage for stage in stages if stage != main)):
+            label, look = f"Roll back {text.plain(stage)}", "primary" if stage == main else "tertiary"
+            if st.button(label, key=f"roll back {stage}", type=look, icon=theme.icon("rollback")):
                 _dialog(name, stage)
 
 
@@ -220,7 +215,7 @@ def _bars(view: ApplicationView, now: datetime) -> list[Bar]:
             label=f"/{row.ref.number}",
             begins=row.live_from,
             ends=row.live_until or now,
-            hover=f"{row.ref}<br>{charts.lasted(row.live_from, row.live_until, now)}<br>{row.kind.value}",
+            hover=(str(row.ref), charts.lasted(row.live_from, row.live_until, now), row.kind.value),
             accent=row.live_until is None,
         )
         for row in reversed(view.timeline)
@@ -261,11 +256,10 @@ def _policy(view: ApplicationView) -> None:
     if len(numbers) > 1:
         number = st.segmented_control("Revision", numbers, default=current, required=True, key="revision") or current
     shown = by_number[number]
+    who = desk.here().name_of(shown.actor)
     state = "in force" if shown.in_force else "no longer in force"
     st.caption(
-        text.plain(
-            f"Revision {shown.number}, {state}, applied by {desk.here().name_of(shown.actor)} {times.at(shown.at)}"
-        )
+        text.plain(f"Revision {shown.number}, {state}, applied by {who} on {times.at(shown.at)}")
         + f", digest {text.mono(shown.digest.rpartition(':')[2], 13)}"
     )
     with st.expander("The rules as they were written"):
