@@ -101,11 +101,11 @@ def show(bundle: Ref, as_json: Json = False) -> None:
         say(f"Gap: {gap['reason']}")
     for stage in found["stages"]:
         say("")
-        rows = [
+        lines = [
             ("yes" if c["met"] else "no", c["name"], f"{c['reason']} {c['remedy']}".strip())
             for c in stage["conditions"]
         ]
-        table((stage["stage"], "Condition", "How it stands"), rows)
+        table((stage["stage"], "Condition", "How it stands"), lines)
 
 
 @app.command("diff")

@@ -8,13 +8,12 @@ import typer
 
 from services.cli import waiting
 from services.cli.desk import Desk, Json, desk, hint, print_json, say, table
-from services.commands import approvals, gates, holds, promotions, rollbacks
+from services.commands import approvals, gates, promotions, rollbacks
 from services.errors import GateSaidNo, HeadgateError
-from services.queries import gate_report
+from services.queries import gate_report, watching
 from services.rules.domain import BundleRef, DeploymentKind, Phase, SlotRef, Verdict
 
 gate = typer.Typer(help="Run a stage's gates, and read what they found.", no_args_is_help=True)
-hold = typer.Typer(help="The hold that a rollback sets on a stage.", no_args_is_help=True)
 
 Ref = Annotated[str, typer.Argument(metavar="BUNDLE", help="application/number, such as flight-delay/12")]
 PromotionId = Annotated[int, typer.Argument(metavar="PROMOTION", help="The promotion's number")]
@@ -90,6 +89,12 @@ def rollback(
         str | None, typer.Option("--to", metavar="BUNDLE", help="Left out: the last verified one that was live.")
     ] = None,
     quarantine: Annotated[bool, typer.Option("--quarantine", help="Also quarantine the bundle it removes.")] = False,
+    override: Annotated[
+        str, typer.Option(metavar="REASON", help="Why a quarantine or an unsafe preflight does not count.")
+    ] = "",
+    blames: Annotated[
+        int | None, typer.Option(metavar="DEPLOYMENT", help="Left out: the deployment it replaces.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is live.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -103,12 +108,14 @@ def rollback(
         reason=reason,
         to=BundleRef.parse(to) if to else None,
         quarantine=quarantine,
+        override=override,
+        blames=blames,
     )
     _report(at, promotion_id, as_json, wait)
 
 
 def _report(at: Desk, promotion_id: int, as_json: bool, wait: bool) -> None:
-    watched = waiting.see_through(at, promotion_id) if wait else waiting.watching.promotion(at.store, promotion_id)
+    watched = waiting.see_through(at, promotion_id) if wait else watching.promotion(at.store, promotion_id)
     if as_json:
         print_json(waiting.as_json(watched))
     else:
@@ -165,14 +172,6 @@ def _print_results(results: list[dict[str, object]], as_json: bool, judge: bool 
         raise GateSaidNo("A gate did not let it through.", "Read its finding above.")
     if judge and Verdict.ERRORED in enforcing:
         raise HeadgateError("A gate could not judge.", "Its finding above says why; run it again when that is mended.")
-
-
-@hold.command("lift")
-def lift(stage: Annotated[str, typer.Argument(metavar="STAGE", help="application@stage")], reason: Reason = "") -> None:
-    """Let automation into the stage again after a rollback."""
-    at = desk()
-    holds.lift(at.store, SlotRef.parse(stage), actor=at.actor, clock=at.clock, reason=reason)
-    say(f"The hold on {stage} is lifted.")
 
 
 COMMANDS = (promote, approve, reject, withdraw, rollback)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from services.cli import bundles, deciding, looking, running
+from services.cli import bundles, deciding, looking, mending, running
 from services.cli.desk import Chosen, err
 from services.errors import HeadgateError
 
@@ -20,12 +20,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (running, looking, deciding):
+for module in (running, looking, deciding, mending):
     for command in module.COMMANDS:
-        app.command()(command)
+        app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(bundles.app, name="bundle")
 app.add_typer(deciding.gate, name="gate")
-app.add_typer(deciding.hold, name="hold")
+app.add_typer(mending.hold, name="hold")
+app.add_typer(mending.freeze, name="freeze")
 app.add_typer(looking.audit, name="audit")
 
 

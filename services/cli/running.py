@@ -97,9 +97,6 @@ def sync(
 
 
 def reconcile(
-    restore: Annotated[
-        bool, typer.Option("--restore", help="Also put back a bundle alias that was moved outside Headgate.")
-    ] = False,
     as_json: Json = False,
 ) -> None:
     """Finish what was left started, compare every alias with the record, and put right what is Headgate's own."""
@@ -108,7 +105,7 @@ def reconcile(
     at = desk()
     with working("Comparing the record with MLflow"):
         at.tracking.ping()
-        found = reconciling.reconcile(at.store, at.tracking, clock=at.clock, repair_pointer=restore)
+        found = reconciling.reconcile(at.store, at.tracking, clock=at.clock)
     if as_json:
         print_json(
             {
@@ -118,6 +115,7 @@ def reconcile(
                         "agrees": one.agrees,
                         "finished": one.finished or None,
                         "repaired": list(one.repaired),
+                        "why": one.why or None,
                         "moved": list(one.moved),
                         "trouble": one.trouble or None,
                     }
@@ -127,7 +125,8 @@ def reconcile(
         )
     else:
         for one in found:
-            what = [one.finished, *(f"repaired {name}" for name in one.repaired), *one.moved, one.trouble]
+            repaired = f"put right {', '.join(one.repaired)}: {one.why}" if one.repaired else ""
+            what = [one.finished, repaired, *one.moved, one.trouble]
             say(f"{one.slot}: {'; '.join(w for w in what if w) or 'agrees'}")
         if not found:
             say("Nothing is live anywhere yet.")
@@ -135,7 +134,9 @@ def reconcile(
         raise HeadgateError("Not every stage could be looked at.", "What is said above names the reason.")
     if any(one.moved for one in found):
         raise Refused(
-            "An alias was moved outside Headgate.", "`headgate reconcile --restore` puts back what the record says."
+            "An alias was moved outside Headgate.",
+            "`headgate restore-alias STAGE` puts back what the record says; "
+            "`headgate adopt STAGE` takes over what was done.",
         )
 
 

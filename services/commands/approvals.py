@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlmodel import Session, select
+import json
+
+from sqlmodel import Session, col, select
 
 from services import clock as clocks
 from services.clock import Clock
@@ -15,7 +17,7 @@ from services.rules.readiness import Facts
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
-from services.store.models import Approval, Promotion
+from services.store.models import Approval, AuditEvent, Promotion
 
 
 def approve(
@@ -37,7 +39,7 @@ def approve(
         slot = lookups.locked_slot(session, SlotRef(promotion.application, promotion.stage))
         session.refresh(promotion)
         _refuse_unless_waiting(promotion)
-        facts = load_one(session, promotion.bundle_id, promotion.stage)
+        facts = progress.facts_to_act_on(session, promotion.bundle_id, promotion.stage)
         rules = facts.rules
         if rules is None:
             raise ConditionsNotMet("Nothing can be approved.", readiness.conditions(facts, Action.PROMOTE, clock.now()))
@@ -122,11 +124,26 @@ def _refuse_stale(session: Session, facts: Facts, promotion: Promotion, seen: st
 
 
 def _what_changed(session: Session, promotion: Promotion, facts: Facts) -> list[str]:
-    """Against the last evidence anybody signed for it, where somebody did."""
+    """Against the last evidence anybody signed for it, else that on which the approval was asked."""
     signed = session.exec(
-        select(Approval.evidence).where(Approval.promotion_id == promotion.id).order_by(Approval.id.desc()).limit(1)  # type: ignore[union-attr]
+        select(Approval.evidence)
+        .where(Approval.promotion_id == promotion.id)
+        .order_by(col(Approval.id).desc())
+        .limit(1)
     ).first()
-    return evidence.changes(dict(signed), evidence.of(facts)) if signed else []
+    before = dict(signed) if signed else _asked_on(session, promotion)
+    return evidence.changes(before, evidence.of(facts)) if before else []
+
+
+def _asked_on(session: Session, promotion: Promotion) -> evidence.Evidence:
+    events = session.exec(
+        select(AuditEvent.body)
+        .where(AuditEvent.action == progress.ASKED, AuditEvent.application == promotion.application)
+        .order_by(col(AuditEvent.seq).desc())
+        .limit(50)
+    )
+    found = (json.loads(body)["facts"] for body in events)
+    return next((dict(facts["asked_on"]) for facts in found if facts["promotion"] == promotion.id), {})
 
 
 def _still_needed(facts: Facts, rules: Stage) -> str:

@@ -125,7 +125,7 @@ def quarantine(store: Store, ref: BundleRef, *, actor: Person, clock: Clock, rea
     authority.require(actor, authority.LEADS, "quarantine a bundle")
     said = authority.reason_given(reason, "A quarantine")
     with store.writing() as session:
-        bundle = lookups.bundle(session, ref)
+        bundle = lookups.locked_bundle(session, lookups.bundle(session, ref).id or 0)
         if bundle.quarantined_at:
             raise Conflict(f"{ref} is quarantined already, by {bundle.quarantined_by}: {bundle.quarantine_reason}")
         bundle.quarantined_at, bundle.quarantined_by, bundle.quarantine_reason = clock.now(), actor.name, said
@@ -138,7 +138,7 @@ def unquarantine(store: Store, ref: BundleRef, *, actor: Person, clock: Clock, r
     authority.require(actor, authority.LEADS, "lift a quarantine")
     said = authority.reason_given(reason, "Lifting a quarantine")
     with store.writing() as session:
-        bundle = lookups.bundle(session, ref)
+        bundle = lookups.locked_bundle(session, lookups.bundle(session, ref).id or 0)
         if not bundle.quarantined_at:
             raise Conflict(f"{ref} is not quarantined.", "Nothing needs to be done.")
         bundle.quarantined_at, bundle.quarantined_by, bundle.quarantine_reason = None, "", ""

@@ -15,14 +15,15 @@ from services import clock as clocks
 from services.clock import Clock
 from services.commands.gates import components_of
 from services.commands.progress import move
-from services.commands.rollbacks import LEASE_SECONDS
 from services.errors import Fenced
 from services.rules.domain import BundleRef, Component, DeploymentState, Phase, SlotRef
 from services.store import audit, lookups
 from services.store.database import Store
-from services.store.models import Bundle, Deployment, Slot
+from services.store.models import Bundle, Deployment, Mover, Slot
 
-LEASE = timedelta(seconds=LEASE_SECONDS)
+# Three times what a call to MLflow may take (its time limit of 3 s, one retry), and a margin (PROTOCOL-NOTES 1).
+LEASE = timedelta(seconds=20)
+LATE_WRITE = timedelta(days=1)  # a process that stalls longer than this has been ended by somebody
 LEAST_LEFT = 0.3  # of the lease, before a call to MLflow may begin
 
 
@@ -159,6 +160,7 @@ def mark_writing(store: Store, target: Target, *, owner: str, clock: Clock) -> N
         if deployment.writing_since is None:
             deployment.writing_since = clock.now()
             session.add(deployment)
+        _begin_moving(session, target, owner)
 
 
 def complete(store: Store, target: Target, *, owner: str, clock: Clock, note: str = "") -> None:
@@ -245,18 +247,53 @@ def _record(session: Session, target: Target, action: str, clock: Clock, **facts
     )
 
 
-def earlier_intents(store: Store, ref: SlotRef) -> set[str]:
-    """Registry versions of the bundles whose deployments here were cut off while they may have been writing."""
+def begin_repair(store: Store, target: Target, *, owner: str) -> None:
+    """Before writing a slot's aliases again: should this process stall, its late write is known as Headgate's own."""
+    with store.writing() as session:
+        _begin_moving(session, target, owner)
+
+
+def end_moving(store: Store, *, owner: str) -> None:
+    """This owner writes nothing any more, whatever became of it."""
+    with store.writing() as session:
+        for mover in session.exec(select(Mover).where(Mover.owner == owner, col(Mover.ended_at).is_(None))):
+            mover.ended_at = clocks.wall()
+            session.add(mover)
+
+
+def _begin_moving(session: Session, target: Target, owner: str) -> None:
+    session.add(
+        Mover(
+            application=target.slot.application,
+            stage=target.slot.stage,
+            owner=owner,
+            deployment_id=target.deployment_id,
+            began_at=clocks.wall(),
+        )
+    )
+
+
+def unreported_intents(store: Store, ref: SlotRef) -> set[str]:
+    """Registry versions that a mover of ours, which never said that it ended, may still write into this slot."""
     with store.reading() as session:
         rows = session.exec(
             select(Bundle.registry_version)
             .join(Deployment, col(Deployment.bundle_id) == col(Bundle.id))
+            .join(Mover, col(Mover.deployment_id) == col(Deployment.id))
             .where(
-                Deployment.application == ref.application,
-                Deployment.stage == ref.stage,
-                Deployment.state == DeploymentState.ABORTED,
-                col(Deployment.writing_since).is_not(None),
+                Mover.application == ref.application,
+                Mover.stage == ref.stage,
+                col(Mover.ended_at).is_(None),
+                col(Mover.began_at) > clocks.wall() - LATE_WRITE,
                 col(Bundle.registry_version).is_not(None),
             )
         )
         return {version for version in rows if version}
+
+
+def bundle_with_digest(store: Store, application: str, digest: str) -> BundleRef | None:
+    with store.reading() as session:
+        number = session.exec(
+            select(Bundle.number).where(Bundle.application == application, Bundle.digest == digest)
+        ).one_or_none()
+        return BundleRef(application, number) if number else None

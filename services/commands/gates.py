@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlmodel import Session, col, or_, select
 
 from services import clock as clocks
 from services.clock import Clock
 from services.commands import authority, progress
-from services.errors import BadInput, Conflict, Fenced
+from services.errors import BadInput, Fenced
 from services.rules.digests import short
 from services.rules.domain import (
     BundleRef,
@@ -32,7 +32,7 @@ from services.rules.readiness import Facts
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
-from services.store.models import Bundle, ComponentRow, GateRun, PolicyRevision, Promotion, Slot
+from services.store.models import Bundle, ComponentRow, Deployment, GateRun, PolicyRevision, Promotion, Slot
 
 LEASE = timedelta(seconds=15)
 ATTEMPTS = 3
@@ -107,23 +107,47 @@ def _wanted(facts: Facts, gates: Collection[str] | None) -> set[str]:
 
 
 def _waiting_promotion(session: Session, facts: Facts) -> Promotion | None:
-    """The promotion these results decide: the bundle's own active one, else the last that a gate blocked."""
+    """The promotion these results decide: the bundle's own active one, else the last that a gate blocked.
+
+    One that the stage has moved on from stays blocked: running gates must not bring an old bundle back by itself.
+    """
     if facts.own_promotion:
         return lookups.promotion(session, facts.own_promotion.id)
+    last_live = (
+        select(func.max(Promotion.id))
+        .where(
+            Promotion.application == facts.application,
+            Promotion.stage == facts.stage,
+            Promotion.phase == Phase.SUCCEEDED,
+        )
+        .scalar_subquery()
+    )
     return session.exec(
         select(Promotion)
         .where(
             Promotion.bundle_id == facts.bundle_id,
             Promotion.stage == facts.stage,
             Promotion.phase == Phase.BLOCKED,
+            col(Promotion.id) > func.coalesce(last_live, 0),
         )
         .order_by(col(Promotion.id).desc())
     ).first()
 
 
 @dataclass(frozen=True)
+class Live:
+    """What is live in the stage while a gate judges against it."""
+
+    ref: BundleRef
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True)
 class Claim:
-    """All that a gate needs to run, read in the claiming transaction. `definition` and `data` are the policy's JSON."""
+    """All that a gate needs to run, read in the claiming transaction. `definition` and `data` are the policy's JSON.
+
+    `live` is None where nothing is live, and for a gate that compares nothing.
+    """
 
     run_id: int
     owner: str
@@ -134,6 +158,7 @@ class Claim:
     directory: str
     components: tuple[Component, ...]
     metrics: dict[str, float]
+    live: Live | None = None
 
 
 def claim(store: Store, run_id: int, *, owner: str, clock: Clock) -> Claim | None:
@@ -145,8 +170,11 @@ def claim(store: Store, run_id: int, *, owner: str, clock: Clock) -> Claim | Non
         run = session.get(GateRun, run_id)
         if run is None or run.state is RunState.FINISHED:
             return None
+        slot = lookups.locked_slot(session, SlotRef(run.application, run.stage))
+        session.refresh(run)
         if run.state is RunState.RUNNING and run.attempt >= ATTEMPTS and _lease_is_out(run):
-            _give_up(session, run, clock)
+            lost = f"Its worker was lost {ATTEMPTS} times while this gate ran; it is not tried again by itself."
+            _end_unjudged(session, slot, run, GateOutcome(Verdict.ERRORED, lost), clock)
             return None
         taken = session.connection().execute(
             update(GateRun)
@@ -163,19 +191,19 @@ def claim(store: Store, run_id: int, *, owner: str, clock: Clock) -> Claim | Non
         )
         if taken.rowcount != 1:
             return None
-        return _claimed(session, run, owner, clock)
+        return _claimed(session, slot, run, owner, clock)
 
 
 def _lease_is_out(run: GateRun) -> bool:
     return run.lease_until is None or run.lease_until < clocks.wall()
 
 
-def _claimed(session: Session, run: GateRun, owner: str, clock: Clock) -> Claim | None:
+def _claimed(session: Session, slot: Slot, run: GateRun, owner: str, clock: Clock) -> Claim | None:
     session.refresh(run)
     policy = lookups.required_policy(session, run.application)
     if run.gate not in policy.gates:
-        outcome = GateOutcome(Verdict.SKIPPED, f"The policy in force no longer has the gate {run.gate}.")
-        _write(session, run, outcome, clock)
+        gone = f"The policy in force no longer has the gate {run.gate}."
+        _end_unjudged(session, slot, run, GateOutcome(Verdict.SKIPPED, gone), clock)
         return None
     revision = session.exec(
         select(PolicyRevision)
@@ -186,21 +214,37 @@ def _claimed(session: Session, run: GateRun, owner: str, clock: Clock) -> Claim 
     bundle = session.get(Bundle, run.bundle_id)
     assert bundle is not None
     assert run.id is not None
-    # What is judged is the definition in force now, which may be newer than the request.
+    # What is judged is the definition in force now, against what is live now: both may be newer than the request.
+    definition, live = policy.gates[run.gate], _live_bundle(session, run)
     run.definition_digest, run.policy_revision = policy.gate_digest(run.gate), revision.number
-    run.mode = policy.gates[run.gate].mode
+    run.mode, run.live_bundle_id = definition.mode, live.id if live else None
     session.add(run)
     return Claim(
         run_id=run.id,
         owner=owner,
         gate=run.gate,
         application=run.application,
-        definition=policy.gates[run.gate].model_dump(mode="json"),
+        definition=definition.model_dump(mode="json"),
         data=policy.data.model_dump(mode="json"),
         directory=revision.directory,
         components=components_of(session, run.bundle_id),
         metrics=bundle.metrics,
+        live=_live(session, live) if live and definition.compares_with_live else None,
     )
+
+
+def _live_bundle(session: Session, run: GateRun) -> Bundle | None:
+    return session.exec(
+        select(Bundle)
+        .join(Deployment, col(Deployment.bundle_id) == col(Bundle.id))
+        .join(Slot, col(Slot.live_deployment_id) == col(Deployment.id))
+        .where(Slot.application == run.application, Slot.stage == run.stage)
+    ).first()
+
+
+def _live(session: Session, bundle: Bundle) -> Live:
+    assert bundle.id is not None
+    return Live(BundleRef(bundle.application, bundle.number or 0), components_of(session, bundle.id))
 
 
 def components_of(session: Session, bundle_id: int) -> tuple[Component, ...]:
@@ -260,24 +304,11 @@ def _write(session: Session, run: GateRun, outcome: GateOutcome, clock: Clock) -
 def _move_promotion(session: Session, slot: Slot, run: GateRun, clock: Clock) -> Phase | None:
     if run.promotion_id is None:
         return None
-    promotion = lookups.promotion(session, run.promotion_id)
-    try:
-        return progress.advance(session, slot, promotion, clock)
-    except Conflict:
-        return promotion.phase
+    return progress.advance(session, slot, lookups.promotion(session, run.promotion_id), clock)
 
 
-def _give_up(session: Session, run: GateRun, clock: Clock) -> None:
-    slot = lookups.locked_slot(session, SlotRef(run.application, run.stage))
-    _write(
-        session,
-        run,
-        GateOutcome(
-            Verdict.ERRORED,
-            f"Its worker was lost {ATTEMPTS} times while this gate ran; it is not tried again by itself.",
-        ),
-        clock,
-    )
+def _end_unjudged(session: Session, slot: Slot, run: GateRun, outcome: GateOutcome, clock: Clock) -> None:
+    _write(session, run, outcome, clock)
     _move_promotion(session, slot, run, clock)
 
 

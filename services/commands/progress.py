@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from services import clock as clocks
 from services.clock import Clock
 from services.errors import ConditionsNotMet
-from services.rules import readiness
+from services.rules import evidence, readiness
 from services.rules.domain import (
     Action,
     Condition,
@@ -25,14 +25,18 @@ from services.rules.domain import (
     Verdict,
 )
 from services.rules.readiness import Facts
-from services.store import audit
+from services.store import audit, lookups
 from services.store.facts import load_one
 from services.store.models import Application, Bundle, Deployment, GateRun, Promotion, Slot
+
+ASKED = "promotion.awaiting_approval"  # the event that says on what evidence an approval was asked
 
 
 def action_of(promotion: Promotion) -> Action:
     if promotion.rollback:
         return Action.ROLL_BACK
+    if promotion.adopted:
+        return Action.ADOPT
     return Action.AUTO if promotion.automatic else Action.PROMOTE
 
 
@@ -94,6 +98,26 @@ def queue_gates(
     return runs
 
 
+def facts_to_act_on(session: Session, bundle_id: int, stage: str) -> Facts:
+    """Facts that stay true until the commit: the bundle's row is locked too, so that no quarantine slips in between."""
+    lookups.locked_bundle(session, bundle_id)
+    return load_one(session, bundle_id, stage)
+
+
+def adopt_runs(session: Session, promotion: Promotion) -> None:
+    """Runs of its gates that are under way already decide this promotion, whoever asked for them."""
+    for run in session.exec(
+        select(GateRun).where(
+            GateRun.bundle_id == promotion.bundle_id,
+            GateRun.stage == promotion.stage,
+            GateRun.state != RunState.FINISHED,
+        )
+    ):
+        run.promotion_id = promotion.id
+        session.add(run)
+    session.flush()
+
+
 def revision_in_force(session: Session, application: str) -> int:
     return session.exec(select(Application.policy_revision).where(Application.name == application)).one() or 0
 
@@ -102,12 +126,15 @@ def advance(session: Session, slot: Slot, promotion: Promotion, clock: Clock) ->
     """Move a promotion as far as the facts allow. Returns where it now stands."""
     if promotion.phase not in (Phase.REQUESTED, Phase.GATING, Phase.AWAITING_APPROVAL) or promotion.rollback:
         return promotion.phase
-    facts = load_one(session, promotion.bundle_id, promotion.stage)
+    facts = facts_to_act_on(session, promotion.bundle_id, promotion.stage)
     if any(gate.state in (RunState.QUEUED, RunState.RUNNING) for gate in facts.gates):
         if promotion.phase is Phase.REQUESTED:
             move(session, promotion, Phase.GATING, clock)
         return promotion.phase
     found = {c.name: c for c in readiness.conditions(facts, action_of(promotion), clock.now())}
+    if not found["stage"].met:  # a newer policy no longer has it
+        _block(session, promotion, found["stage"], clock)
+        return promotion.phase
     if promotion.phase is Phase.AWAITING_APPROVAL and _only_aged(facts, found["gates"]):
         return promotion.phase
     if not found["gates"].met:
@@ -116,7 +143,7 @@ def advance(session: Session, slot: Slot, promotion: Promotion, clock: Clock) ->
         if promotion.phase is not Phase.AWAITING_APPROVAL:
             promotion.approval_opened_at = clock.now()
             move(session, promotion, Phase.AWAITING_APPROVAL, clock)
-            _record(session, promotion, "promotion.awaiting_approval", clock, facts)
+            _record(session, promotion, ASKED, clock, facts, asked_on=evidence.of(facts))
     elif missing := readiness.unmet(found.values()):
         _block(session, promotion, missing[0], clock)
     else:
@@ -139,7 +166,8 @@ def start_deployment(session: Session, slot: Slot, promotion: Promotion, facts: 
 
     Raises ConditionsNotMet where anything changed in the meantime.
     """
-    if missing := readiness.unmet(readiness.conditions(facts, action_of(promotion), clock.now())):
+    found = readiness.conditions(facts, action_of(promotion), clock.now(), overridden=promotion.override)
+    if missing := readiness.unmet(found):
         raise ConditionsNotMet(f"{facts.ref} cannot go to {facts.stage} now.", missing)
     slot.generation += 1
     deployment = Deployment(
@@ -152,6 +180,8 @@ def start_deployment(session: Session, slot: Slot, promotion: Promotion, facts: 
         planned=promotion.planned,
         fixes=promotion.fixes,
         blames=promotion.blames,
+        drill=promotion.drill,
+        adopted=promotion.adopted,
         generation=slot.generation,
         requested_at=promotion.requested_at,
         started_at=clock.now(),

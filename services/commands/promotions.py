@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from services import clock as clocks
 from services.clock import Clock
@@ -17,13 +17,13 @@ from services.rules.domain import (
     DeploymentKind,
     Person,
     Phase,
+    RunState,
     SlotRef,
 )
 from services.rules.readiness import ActivePromotion, Facts
 from services.store import audit, lookups
 from services.store.database import Store
-from services.store.facts import load_one
-from services.store.models import Promotion, Slot
+from services.store.models import GateRun, Promotion, Slot
 
 DECLARABLE = (DeploymentKind.HOTFIX, DeploymentKind.RETRAIN)
 
@@ -52,13 +52,13 @@ def request(
             f"The kind {kind.value} follows from the order of arrival.", "Declare hotfix or retrain, or leave it out."
         )
     with store.writing() as session:
-        if (known := by_key(session, key)) is not None:
-            return known
         bundle = lookups.bundle(session, ref)
         lookups.required_stage(lookups.required_policy(session, ref.application), stage)
         slot = lookups.locked_slot(session, SlotRef(ref.application, stage))
+        if (known := by_key(session, key)) is not None:  # under the lock: the same click may be in another process
+            return known
         assert bundle.id is not None
-        facts = load_one(session, bundle.id, stage)
+        facts = progress.facts_to_act_on(session, bundle.id, stage)
         _refuse_a_repetition(facts)
         promotion = begin(
             session,
@@ -112,7 +112,10 @@ def begin(
     """Enter a promotion into its slot and move it as far as it goes. The caller holds the slot's lock."""
     now = clock.now()
     found = readiness.conditions(facts, action, now)
-    if missing := readiness.unmet(found, ignoring=readiness.ANSWERED_ON_THE_WAY):
+    missing = readiness.unmet(found, ignoring=readiness.ANSWERED_ON_THE_WAY)
+    if [condition.name for condition in missing] == ["slot"]:
+        raise Conflict(missing[0].reason, missing[0].remedy)
+    if missing:
         raise ConditionsNotMet(f"{facts.ref} cannot go to {facts.stage}.", missing)
     if facts.active and facts.active.ref != facts.ref:
         _supersede(session, facts.active, facts, clock)
@@ -145,6 +148,7 @@ def begin(
         promotion_id=promotion.id,
         gates=[gate.gate for gate in facts.gates if readiness.needs_run(gate, facts.rules, now)],
     )
+    progress.adopt_runs(session, promotion)
     audit.record(
         session,
         actor=actor.name,
@@ -220,8 +224,33 @@ def enter_automatically(
     session: Session, slot: Slot, bundle_id: int, stage: str, clock: Clock
 ) -> tuple[int | None, list[str]]:
     """Let a new bundle into a stage whose policy says `auto`. Returns the promotion, or the reasons why not."""
-    facts = load_one(session, bundle_id, stage)
+    facts = progress.facts_to_act_on(session, bundle_id, stage)
     found = readiness.conditions(facts, Action.AUTO, clock.now())
     if missing := readiness.unmet(found, ignoring=readiness.ANSWERED_ON_THE_WAY):
         return None, [condition.reason for condition in missing]
     return begin(session, slot, facts, action=Action.AUTO, actor=HEADGATE, clock=clock).id, []
+
+
+def left_behind(store: Store) -> list[int]:
+    """Promotions that wait for gates none of which is queued or running: whoever should have moved them on died."""
+    with store.reading() as session:
+        unfinished = select(GateRun.promotion_id).where(
+            col(GateRun.promotion_id).is_not(None), GateRun.state != RunState.FINISHED
+        )
+        rows = session.exec(
+            select(Promotion.id).where(
+                col(Promotion.phase).in_((Phase.REQUESTED, Phase.GATING)),
+                col(Promotion.replayed).is_(False),
+                col(Promotion.id).not_in(unfinished),
+            )
+        )
+        return [promotion_id for promotion_id in rows if promotion_id is not None]
+
+
+def resume(store: Store, promotion_id: int, *, clock: Clock) -> Phase:
+    """Move a promotion on that was left behind."""
+    with store.writing() as session:
+        promotion = lookups.promotion(session, promotion_id)
+        slot = lookups.locked_slot(session, SlotRef(promotion.application, promotion.stage))
+        session.refresh(promotion)
+        return progress.advance(session, slot, promotion, clock)

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from sqlmodel import Session
+from dataclasses import dataclass
+
+from sqlmodel import Session, select
 
 from services import clock as clocks
 from services.clock import Clock
 from services.commands import authority, progress, promotions
-from services.errors import ConditionsNotMet, Conflict, NotFound
+from services.errors import ConditionsNotMet, Conflict, NotFound, Refused
 from services.rules import readiness
 from services.rules.domain import Action, BundleRef, DeploymentState, Person, Phase, SlotRef
-from services.rules.readiness import ActivePromotion, Facts
+from services.rules.readiness import ActivePromotion, Facts, Live
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
-from services.store.models import Bundle, Deployment, Promotion, Slot
+from services.store.models import Bundle, Deployment, Preflight, Promotion, Slot
 
-# A mover's lease: three times MLflow's time limit of 3 s with one retry, and a margin.
-LEASE_SECONDS = 20.0
+# What one call to MLflow may take: its time limit of 3 s, and one retry. A mover looks at its lease before each call.
+CALL_SECONDS = 6.0
 
 
 class _StillWriting(Exception):
     """Somebody is moving the slot's aliases this moment."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks for when rolling back. `drill`: to practise; it sets no hold and blames nothing."""
+
+    slot: SlotRef
+    reason: str
+    to: BundleRef | None = None
+    blames: int | None = None
+    quarantine: bool = False
+    override: str = ""
+    drill: bool = False
+    key: str | None = None
+    generation: int | None = None
 
 
 def roll_back(
@@ -34,96 +51,112 @@ def roll_back(
     to: BundleRef | None = None,
     blames: int | None = None,
     quarantine: bool = False,
+    override: str = "",
     key: str | None = None,
     generation: int | None = None,
 ) -> int:
     """Bring back a bundle that was live here before (None: the last good one). Returns the promotion's id.
 
-    Supersedes whatever is on its way; for a deployment that is writing this moment it waits until its lease ends, at
-    most 20 seconds. `generation` is what the page saw: where the slot has moved on since, nothing is done.
+    Supersedes whatever is on its way; a deployment that is writing this moment is given the time of one call to MLflow.
+    `override` is the reason for going back to a bundle that is quarantined, or that a preflight calls unsafe.
+    `generation` is what the page saw: where the slot has moved on since, nothing is done.
     """
-    authority.require(actor, authority.LEADS, "roll back")
     said = authority.reason_given(reason, "Rolling back")
-    patience = clocks.monotonic() + LEASE_SECONDS + 1
+    wish = Wish(slot, said, to, blames, quarantine, override.strip(), key=key, generation=generation)
+    return carry_wish(store, wish, actor=actor, clock=clock)
+
+
+def carry_wish(store: Store, wish: Wish, *, actor: Person, clock: Clock) -> int:
+    """`roll_back`, with all that it can be asked."""
+    authority.require(actor, authority.LEADS, "roll back")
+    patience = clocks.monotonic() + CALL_SECONDS
     while True:
         try:
-            return _roll_back(store, slot, actor, clock, said, to, blames, quarantine, key, generation)
+            return _roll_back(store, wish, actor, clock, waits=clocks.monotonic() < patience)
         except _StillWriting:
-            if clocks.monotonic() > patience:
-                raise Conflict(
-                    f"A deployment to {slot} has been writing for longer than {LEASE_SECONDS:.0f} seconds.",
-                    "Nothing was changed. Try again in a moment; `headgate doctor` shows who holds it.",
-                ) from None
             clocks.sleep(0.1)
 
 
-def _roll_back(
-    store: Store,
-    ref: SlotRef,
-    actor: Person,
-    clock: Clock,
-    reason: str,
-    to: BundleRef | None,
-    blames: int | None,
-    quarantine: bool,
-    key: str | None,
-    generation: int | None,
-) -> int:
+def _roll_back(store: Store, wish: Wish, actor: Person, clock: Clock, *, waits: bool) -> int:
+    ref = wish.slot
     with store.writing() as session:
-        if (known := promotions.by_key(session, key)) is not None:
+        if (known := promotions.by_key(session, wish.key)) is not None:
             return known
         lookups.required_stage(lookups.required_policy(session, ref.application), ref.stage)
         slot = lookups.locked_slot(session, ref)
-        if generation is not None and generation != slot.generation:
+        if wish.generation is not None and wish.generation != slot.generation:
             raise Conflict(f"{ref} has moved on since this page was loaded.", "Look at what is live now, then decide.")
-        target = _target(session, ref, to)
+        target = _target(session, ref, wish.to)
         assert target.id is not None
         facts = load_one(session, target.id, ref.stage)
-        _refuse(facts, clock)
-        if facts.active and facts.active.phase is Phase.DEPLOYING and facts.active.writing:
+        _refuse(session, facts, wish, clock)
+        if waits and facts.active and facts.active.phase is Phase.DEPLOYING and facts.active.writing:
             raise _StillWriting
         removed = facts.live
-        _take_the_slot(session, slot, facts.active, clock, f"Rolled back by {actor.name}: {reason}")
-        slot.hold_reason, slot.hold_by, slot.hold_since = f"Rolled back: {reason}", actor.name, clock.now()
-        session.add(slot)
-        promotion = Promotion(
-            application=ref.application,
-            stage=ref.stage,
-            bundle_id=target.id,
-            rollback=True,
-            phase=Phase.REQUESTED,
-            requested_by=actor.name,
-            requested_at=clock.now(),
-            policy_revision=progress.revision_in_force(session, ref.application),
-            idempotency_key=key,
-            reason=reason,
-            planned=False,
-            blames=blames or (removed.deployment_id if removed else None),
-            replayed=clock.replayed,
-            recorded_at=clocks.wall(),
-        )
-        session.add(promotion)
-        session.flush()
-        if quarantine and removed:
-            _quarantine_removed(session, removed.bundle_id, actor, clock, reason)
+        _take_the_slot(session, slot, facts.active, clock, f"Rolled back by {actor.name}: {wish.reason}")
+        if not wish.drill:
+            slot.hold_reason, slot.hold_by, slot.hold_since = f"Rolled back: {wish.reason}", actor.name, clock.now()
+            session.add(slot)
+        promotion = _promotion(session, wish, target.id, actor, clock, removed)
+        if wish.quarantine and removed:
+            _quarantine_removed(session, removed.bundle_id, actor, clock, wish.reason)
         facts = load_one(session, target.id, ref.stage)
         progress.start_deployment(session, slot, promotion, facts, clock)
-        audit.record(
-            session,
-            actor=actor.name,
-            action="rollback.requested",
-            clock=clock,
-            application=ref.application,
-            subject=str(ref),
-            promotion=promotion.id,
-            bundle=str(facts.ref),
-            removes=str(removed.ref) if removed else None,
-            blames=promotion.blames,
-            quarantined=quarantine,
-            reason=reason,
-        )
+        _record(session, wish, promotion, facts, removed, actor, clock)
         assert promotion.id is not None
         return promotion.id
+
+
+def _promotion(
+    session: Session, wish: Wish, target: int, actor: Person, clock: Clock, removed: Live | None
+) -> Promotion:
+    promotion = Promotion(
+        application=wish.slot.application,
+        stage=wish.slot.stage,
+        bundle_id=target,
+        rollback=True,
+        phase=Phase.REQUESTED,
+        requested_by=actor.name,
+        requested_at=clock.now(),
+        policy_revision=progress.revision_in_force(session, wish.slot.application),
+        idempotency_key=wish.key,
+        reason=wish.reason,
+        planned=wish.drill,
+        blames=None if wish.drill else wish.blames or (removed.deployment_id if removed else None),
+        override=wish.override,
+        drill=wish.drill,
+        replayed=clock.replayed,
+        recorded_at=clocks.wall(),
+    )
+    session.add(promotion)
+    session.flush()
+    return promotion
+
+
+def _record(
+    session: Session,
+    wish: Wish,
+    promotion: Promotion,
+    facts: Facts,
+    removed: Live | None,
+    actor: Person,
+    clock: Clock,
+) -> None:
+    audit.record(
+        session,
+        actor=actor.name,
+        action="drill.moved" if wish.drill else "rollback.requested",
+        clock=clock,
+        application=wish.slot.application,
+        subject=str(wish.slot),
+        promotion=promotion.id,
+        bundle=str(facts.ref),
+        removes=str(removed.ref) if removed else None,
+        blames=promotion.blames,
+        quarantined=wish.quarantine,
+        override=wish.override,
+        reason=wish.reason,
+    )
 
 
 def _target(session: Session, ref: SlotRef, to: BundleRef | None) -> Bundle:
@@ -147,11 +180,25 @@ def _target(session: Session, ref: SlotRef, to: BundleRef | None) -> Bundle:
     return row
 
 
-def _refuse(facts: Facts, clock: Clock) -> None:
+def _refuse(session: Session, facts: Facts, wish: Wish, clock: Clock) -> None:
     if facts.is_live and not (facts.active and facts.active.phase is Phase.DEPLOYING):
         raise Conflict(f"{facts.ref} is live in {facts.stage} already.", "Choose another bundle to go back to.")
-    if missing := readiness.unmet(readiness.conditions(facts, Action.ROLL_BACK, clock.now())):
+    found = readiness.conditions(facts, Action.ROLL_BACK, clock.now(), overridden=wish.override)
+    if missing := readiness.unmet(found):
         raise ConditionsNotMet(f"{facts.stage} cannot go back to {facts.ref}.", missing)
+    preflight = session.exec(
+        select(Preflight).where(
+            Preflight.application == wish.slot.application,
+            Preflight.stage == wish.slot.stage,
+            Preflight.bundle_id == facts.bundle_id,
+        )
+    ).one_or_none()
+    if preflight and preflight.answer == "unsafe" and not wish.override:
+        reasons = " ".join(finding["finding"] for finding in preflight.findings if finding["answer"] == "unsafe")
+        raise Refused(
+            f"Going back to {facts.ref} is not safe. {reasons}",
+            "Choose another bundle, or override this with a reason.",
+        )
 
 
 def _take_the_slot(session: Session, slot: Slot, active: ActivePromotion | None, clock: Clock, note: str) -> None:

@@ -103,6 +103,7 @@ class Action(StrEnum):
     PROMOTE = "promote"
     AUTO = "auto"
     ROLL_BACK = "roll back"
+    ADOPT = "adopt"
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,19 @@ class GateFact:
     data_digest: str = ""
     finished_at: datetime | None = None
     waived_by: str = ""
+    compares_with_live: bool = False
+    judged_against: int | None = None  # the bundle that was live when it was judged; none where nothing was
+    to_judge_against: int | None = None  # the bundle that is live now
+
+    @property
+    def against_what_is_live(self) -> bool:
+        """Whether a comparison was made with what is live now. A gate that compares nothing does not depend on it."""
+        return not self.compares_with_live or self.judged_against == self.to_judge_against
 
     @property
     def current(self) -> bool:
-        return self.state is RunState.FINISHED and self.definition == self.wanted_definition
+        judged = self.state is RunState.FINISHED and self.definition == self.wanted_definition
+        return judged and self.against_what_is_live
 
     @property
     def satisfied(self) -> bool:
@@ -141,18 +150,21 @@ class Facts:
         return self.live is not None and self.live.bundle_id == self.bundle_id
 
 
-def conditions(facts: Facts, action: Action, now: datetime) -> list[Condition]:
-    """Every condition of this action, met or not, in the order in which a person would check them."""
+def conditions(facts: Facts, action: Action, now: datetime, *, overridden: str = "") -> list[Condition]:
+    """Every condition of this action, met or not, in the order in which a person would check them.
+
+    `overridden` is the reason that somebody gave for going back to a quarantined bundle all the same.
+    """
     rules = facts.rules
     if facts.policy is None or rules is None:
         return [_no_stage(facts)]
     found = [
         Condition("stage", True, f"{facts.application} has the stage {facts.stage}."),
-        _quarantine(facts, action),
+        _quarantine(facts, action, overridden),
         _components(facts, facts.policy, action),
         _before(facts, rules, action),
     ]
-    if action is not Action.ROLL_BACK:
+    if action in (Action.PROMOTE, Action.AUTO):
         found += [_soak(facts, rules, now), _gates(facts, rules, now)]
     if action is Action.PROMOTE:
         found.append(_approvals(facts, rules))
@@ -172,12 +184,15 @@ def _no_stage(facts: Facts) -> Condition:
     return Condition("stage", False, f"{facts.application} has no stage {facts.stage!r}.", f"Its stages are {names}.")
 
 
-def _quarantine(facts: Facts, action: Action) -> Condition:
+def _quarantine(facts: Facts, action: Action, overridden: str) -> Condition:
     if not facts.quarantine:
         return Condition("quarantine", True, "Not quarantined.")
     mark = facts.quarantine
+    if action is Action.ADOPT or (action is Action.ROLL_BACK and overridden):
+        why = f"overridden: {overridden}" if overridden else "recorded"
+        return Condition("quarantine", True, f"Quarantined by {mark.by}: {mark.reason} ({why})", since=mark.since)
     remedy = (
-        "Choose another bundle."
+        "Choose another bundle, or override the quarantine with a reason."
         if action is Action.ROLL_BACK
         else "Take another bundle, or have the quarantine lifted."
     )
@@ -196,8 +211,8 @@ def _components(facts: Facts, policy: Policy, action: Action) -> Condition:
         return Condition("components", True, f"The record is {said}.")
     reasons = [f"no {kind}" for kind in missing] + [gap.reason for gap in blocking]
     reason = f"The policy requires more: {'; '.join(reasons)}."
-    if action is Action.ROLL_BACK:
-        return Condition("components", True, f"{reason} Recorded, and no obstacle on the way back.")
+    if action in (Action.ROLL_BACK, Action.ADOPT):
+        return Condition("components", True, f"{reason} Recorded, and no obstacle here.")
     return Condition(
         "components", False, reason, "Log what is missing with the run, then make a new bundle: `headgate sync`."
     )
@@ -209,6 +224,8 @@ def _before(facts: Facts, rules: Stage, action: Action) -> Condition:
             return Condition("previous stage", True, f"It was live in {facts.stage} before.")
         return Condition("previous stage", False, f"It was never live in {facts.stage}.", "Promote it instead.")
     before = facts.before
+    if action is Action.ADOPT:
+        return Condition("previous stage", True, "Moved outside Headgate: where it came through is not known.")
     if before is None:
         return Condition("previous stage", True, f"{facts.stage} is the first stage.")
     if before.came_through_at is None:
@@ -269,6 +286,8 @@ def _why_open(gate: GateFact, rules: Stage, now: datetime) -> str:
             return "is running" if gate.state is RunState.RUNNING else "is queued"
         case _:
             pass
+    if not gate.against_what_is_live:
+        return "was compared with what is no longer live"
     if not gate.current:
         return "was judged under other rules"
     if not gate.satisfied:
@@ -337,8 +356,8 @@ def _freeze(facts: Facts, action: Action, now: datetime) -> Condition:
     if not mark or now < mark.since or (mark.until and now >= mark.until):
         return Condition("freeze", True, "No freeze.")
     reason = f"Frozen by {mark.by}: {mark.reason}"
-    if action is Action.ROLL_BACK:
-        return Condition("freeze", True, f"{reason} Recorded, and no obstacle on the way back.", since=mark.since)
+    if action in (Action.ROLL_BACK, Action.ADOPT):
+        return Condition("freeze", True, f"{reason} Recorded, and no obstacle here.", since=mark.since)
     return Condition("freeze", False, reason, "Wait until it ends, or have it lifted.", mark.since)
 
 

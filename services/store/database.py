@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, ProgrammingError
 from sqlmodel import Session, create_engine
 
 from services.errors import Conflict, HeadgateError, StoreUnreachable, StoreUnusable
@@ -18,21 +17,31 @@ BUSY_SECONDS = 10
 
 
 class Store:
-    """The lineage store at one address. Opening it touches nothing; `services.start.open_store` migrates it first."""
+    """The lineage store at one address. Opening it touches nothing; `services.start.open_store` migrates it first.
 
-    def __init__(self, url: str) -> None:
+    `busy_seconds` is how long a writer waits for another one.
+    """
+
+    def __init__(self, url: str, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.url = url
         self.sqlite = url.startswith("sqlite")
+        self.busy_seconds = busy_seconds
 
     @cached_property
     def _engine(self) -> Engine:
         if not self.sqlite:
-            return create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS})
-        Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+            engine = create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS})
+            event.listen(engine, "connect", self._prepare_postgresql)
+            return engine
+        engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _prepare_postgresql(self, connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {round(self.busy_seconds * 1000)}")  # its default is to wait for ever
+        connection.commit()
 
     @cached_property
     def _writes(self) -> Engine:
@@ -47,19 +56,19 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """One consistent snapshot on SQLite, read committed on PostgreSQL. Nothing is written."""
-        with _told(), Session(self._engine, autoflush=False) as session:
+        with self._told(), Session(self._engine, autoflush=False) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction: committed as a whole at the end of the block, or not at all."""
-        with _told(), Session(self._writes, expire_on_commit=False) as session, session.begin():
+        with self._told(), Session(self._writes, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """One writing transaction with SQLite's foreign keys off: rebuilding a table would otherwise fail or delete."""
-        with _told(), self._writes.connect() as connection:
+        with self._told(), self._writes.connect() as connection:
             if self.sqlite:
                 connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")  # has no effect inside a transaction
             try:
@@ -68,6 +77,16 @@ class Store:
             finally:
                 if self.sqlite:
                     connection.connection.cursor().execute("PRAGMA foreign_keys=ON")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in words what the database says in codes."""
+        try:
+            yield
+        except DatabaseError as error:
+            if (said := _in_words(error, self.busy_seconds)) is None:
+                raise
+            raise said from error
 
     def close(self) -> None:
         self._engine.dispose()
@@ -90,55 +109,42 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Say in words what the database says in codes."""
-    try:
-        yield
-    except HeadgateError:
-        raise
-    except IntegrityError as error:
-        raise Conflict(
-            f"Somebody else changed the same thing at the same moment ({_first_line(error)}).",
-            "Nothing was written. Look at how it stands now, then try again.",
-        ) from error
-    except OperationalError as error:
-        raise _operational(error) from error
-    except DatabaseError as error:
-        text = _first_line(error)
-        if "not a database" in text or "malformed" in text:
-            raise _corrupt(text) from error
-        raise
-
-
-def _operational(error: OperationalError) -> HeadgateError:
+def _in_words(error: DatabaseError, busy_seconds: float) -> HeadgateError | None:
+    """What the database says in codes; None for what no person can act on."""
     text = _first_line(error)
+    if isinstance(error, IntegrityError) or "deadlock detected" in text:
+        return Conflict(
+            f"Somebody else changed the same thing at the same moment ({text}).",
+            "Nothing was written. Look at how it stands now, then try again.",
+        )
     if "readonly" in text or "read-only" in text:
         return StoreUnusable(
             f"The lineage store cannot be written to ({text}).",
             "Check the permissions of HEADGATE_HOME and of the file in it. Nothing was written.",
         )
-    if "locked" in text:
+    if "locked" in text or "lock timeout" in text:
         return StoreUnreachable(
-            f"The lineage store has been locked by another process for {BUSY_SECONDS} seconds.",
+            f"The lineage store has been locked by another process for {busy_seconds:g} seconds.",
             "Nothing was written. Try again; `headgate doctor` shows who lives.",
         )
     if "malformed" in text or "not a database" in text:
-        return _corrupt(text)
-    if "no such table" in text or "does not exist" in text:
         return StoreUnusable(
-            f"The lineage store is incomplete ({text}).", "Run `headgate doctor`, which repairs its tables."
+            f"The lineage store's file is damaged ({text}).",
+            "Put it aside and restore it from a backup; Headgate changes nothing in it.",
         )
-    return StoreUnreachable(
-        f"The lineage store does not answer ({text}).", "Check HEADGATE_HOME or HEADGATE_DATABASE_URL."
-    )
-
-
-def _corrupt(text: str) -> StoreUnusable:
-    return StoreUnusable(
-        f"The lineage store's file is damaged ({text}).",
-        "Put it aside and restore it from a backup; Headgate changes nothing in it.",
-    )
+    if "no such table" in text or (isinstance(error, ProgrammingError) and "does not exist" in text):
+        return StoreUnusable(
+            f"The lineage store is incomplete ({text}).", "Run `headgate doctor`, which says what is missing."
+        )
+    if "unable to open database file" in text:
+        return StoreUnusable(
+            f"The lineage store cannot be opened ({text}).", "Set HEADGATE_HOME to a folder you may write to."
+        )
+    if isinstance(error, OperationalError):
+        return StoreUnreachable(
+            f"The lineage store does not answer ({text}).", "Check HEADGATE_HOME or HEADGATE_DATABASE_URL."
+        )
+    return None
 
 
 def _first_line(error: DatabaseError) -> str:

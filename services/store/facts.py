@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 
 from services import clock as clocks
@@ -117,7 +117,7 @@ def load(session: Session, bundle_ids: Collection[int], *, also: str = "") -> di
                 gaps=tuple(Gap(gap["name"], gap["reason"]) for gap in bundle.gaps),
                 quarantine=_marked(bundle.quarantined_by, bundle.quarantine_reason, bundle.quarantined_at),
                 before=_passage(policy, bundle.id, stage, arrivals, runs),
-                gates=_gates(policy, bundle.id, stage, runs),
+                gates=_against_live(_gates(policy, bundle.id, stage, runs), policy, bundle.id, slot.live),
                 approvals=approvals[promotion.id] if promotion and promotion.bundle_id == bundle.id else (),
                 hold=slot.hold,
                 freeze=slot.freeze,
@@ -235,10 +235,16 @@ def _arrivals(session: Session, ids: Sequence[int]) -> dict[StageKey, datetime]:
 
 
 def _latest_runs(session: Session, ids: Sequence[int]) -> dict[tuple[int, str, str], GateRun]:
-    """The latest run of each gate. One still going hides the earlier result, which it may take back."""
+    """The latest run of each gate. One still going hides the earlier result, which it may take back.
+
+    One that was cancelled before it began is no result, and takes nothing back.
+    """
     newest = (
         select(func.max(GateRun.id))
-        .where(col(GateRun.bundle_id).in_(ids))
+        .where(
+            col(GateRun.bundle_id).in_(ids),
+            or_(col(GateRun.state) != RunState.FINISHED, col(GateRun.started_at).is_not(None)),
+        )
         .group_by(col(GateRun.bundle_id), col(GateRun.stage), col(GateRun.gate))
     )
     rows = session.exec(select(GateRun).where(col(GateRun.id).in_(newest)))
@@ -251,6 +257,22 @@ def _gates(
     if policy is None:
         return ()
     return tuple(_gate_fact(policy, name, runs.get((bundle_id, stage, name))) for name in policy.gates_of(stage))
+
+
+def _against_live(
+    gates: tuple[GateFact, ...], policy: Policy | None, bundle_id: int, live: Live | None
+) -> tuple[GateFact, ...]:
+    """Comparisons hold against what is live now; that of a bundle which is live itself stays as it was.
+
+    Not asked of the stage before: what a bundle was compared with when it came through is past.
+    """
+    if policy is None or (live and live.bundle_id == bundle_id):
+        return gates
+    now = live.bundle_id if live else None
+    return tuple(
+        replace(gate, compares_with_live=policy.gates[gate.gate].compares_with_live, to_judge_against=now)
+        for gate in gates
+    )
 
 
 def _gate_fact(policy: Policy, name: str, run: GateRun | None) -> GateFact:
@@ -268,6 +290,7 @@ def _gate_fact(policy: Policy, name: str, run: GateRun | None) -> GateFact:
         data_digest=run.data_digest,
         finished_at=run.finished_at,
         waived_by=run.waived_by,
+        judged_against=run.live_bundle_id,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import func, true
 from sqlmodel import Session, col, select
 
 from services.errors import NotFound
@@ -47,15 +47,32 @@ def required_stage(policy: Policy, stage: str) -> Stage:
     return found
 
 
+def locked_bundle(session: Session, bundle_id: int) -> Bundle:
+    """The bundle's row as it is now, which nobody changes until the commit: a quarantine waits, or is seen."""
+    return session.exec(
+        select(Bundle).where(Bundle.id == bundle_id).with_for_update().execution_options(populate_existing=True)
+    ).one()
+
+
 def locked_slot(session: Session, ref: SlotRef) -> Slot:
     """The slot's row, locked until the commit. Every command that moves something in a slot takes it first."""
     row = session.exec(
-        select(Slot).where(Slot.application == ref.application, Slot.stage == ref.stage).with_for_update()
+        select(Slot)
+        .where(Slot.application == ref.application, Slot.stage == ref.stage)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).one_or_none()
     if row is None:
         required_stage(required_policy(session, ref.application), ref.stage)
         raise NotFound(f"{ref} is not prepared.", "Apply the policy again.")
     return row
+
+
+def generation(session: Session, ref: SlotRef) -> int:
+    """The slot's generation now: what a later command compares with."""
+    return session.exec(
+        select(Slot.generation).where(Slot.application == ref.application, Slot.stage == ref.stage)
+    ).one()
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,12 @@ class Candidate:
 
 
 def rollback_candidates(session: Session, slot: SlotRef, limit: int = 20) -> list[Candidate]:
-    """Bundles that were live here, the one that left last first, without the one that is live."""
+    """Bundles that were live here, the one that left last first.
+
+    What is live is among them, and first, only while another deployment is on its way: going back then undoes that.
+    """
+    here = session.get(Slot, (slot.application, slot.stage))
+    under_way = here is not None and here.pending_deployment_id is not None
     latest = (
         select(func.max(Deployment.id))
         .where(
@@ -91,7 +113,7 @@ def rollback_candidates(session: Session, slot: SlotRef, limit: int = 20) -> lis
     rows = session.exec(
         select(Deployment, Bundle)
         .join(Bundle, col(Bundle.id) == col(Deployment.bundle_id))
-        .where(col(Deployment.id).in_(latest), col(Deployment.superseded_at).is_not(None))
+        .where(col(Deployment.id).in_(latest), true() if under_way else col(Deployment.superseded_at).is_not(None))
         .order_by(col(Deployment.id).desc())
         .limit(limit)
     ).all()

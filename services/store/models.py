@@ -161,6 +161,7 @@ class Promotion(SQLModel, table=True):
     declared_kind: DeploymentKind | None = _enum(DeploymentKind, nullable=True)
     fixes: str = _text()
     blames: int | None = None  # the deployment a rollback blames
+    adopted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # moved outside, taken over
     override: str = _text()  # why a quarantine or an unsafe preflight was overridden
     drill: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     approval_opened_at: datetime | None = _time(nullable=True)
@@ -171,7 +172,7 @@ class Promotion(SQLModel, table=True):
 
 class Approval(SQLModel, table=True):
     __tablename__ = "approval"
-    __table_args__ = (UniqueConstraint("promotion_id", "person", "evidence_digest"),)
+    __table_args__ = (UniqueConstraint("promotion_id", "person", "evidence_digest", "decision"),)
     id: int | None = Field(default=None, primary_key=True)
     promotion_id: int = Field(foreign_key="promotion.id", index=True)
     person: str

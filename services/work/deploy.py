@@ -10,6 +10,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -51,18 +52,21 @@ def _deploy(store: Store, tracking: Tracking, target: Target, owner: str, clock:
     try:
         note = _move(store, tracking, target, owner, clock)
         deployments.complete(store, target, owner=owner, clock=clock, note=note)
-        return Ended.LIVE
+        ended = Ended.LIVE
     except RegistryUnreachable as error:
+        # Its moving is not ended: a call that timed out may still be carried out by MLflow, later.
         deployments.note_trouble(store, target, owner=owner, note=str(error))
         return Ended.WAITING
     except (RegistryRefused, NotFound, ArtifactUnusable) as error:
         deployments.fail(store, target, owner=owner, clock=clock, reason=str(error))
-        return Ended.FAILED
+        ended = Ended.FAILED
     except Fenced:
-        heal(
-            store, tracking, target.slot, clock=clock, why="a deployment that had lost its place may have written late"
-        )
-        return Ended.BUSY
+        deployments.release_lease(store, target.slot, owner=owner)
+        why = "a deployment that had lost its place may have written late"
+        heal(store, tracking, target.slot, clock=clock, why=why)
+        ended = Ended.BUSY
+    deployments.end_moving(store, owner=owner)
+    return ended
 
 
 def _move(store: Store, tracking: Tracking, target: Target, owner: str, clock: Clock) -> str:
@@ -140,44 +144,63 @@ def _writer(write: Callable[[str, str, str], None], component: Component, stage:
     return lambda: write(component.name, stage, component.version)
 
 
-def strays(tracking: Tracking, target: Target) -> dict[str, str | None]:
-    """Aliases that do not say what the slot says: what is named, and what it says now (None: nothing)."""
-    stage, found = target.slot.stage, {}
+@dataclass(frozen=True)
+class Stray:
+    """One alias that does not say what the slot says. `says` is None where it is gone."""
+
+    alias: str
+    says: str | None
+    should_say: str
+
+    @property
+    def is_pointer(self) -> bool:
+        return self.alias.startswith("models:/bundle.")
+
+
+def strays(tracking: Tracking, target: Target) -> list[Stray]:
+    """Every alias of the slot that strays, the bundle's own first. Call it under the lease."""
+    stage, found = target.slot.stage, []
     pointer = bundle_name(target.slot.application)
-    says = tracking.model_aliases(pointer).get(stage)
-    if says != target.registry_version:
-        found[f"models:/{pointer}@{stage}"] = says
+    wanted = target.registry_version or ""
+    found.append(Stray(f"models:/{pointer}@{stage}", tracking.model_aliases(pointer).get(stage), wanted))
     for component in target.components:
-        if component.kind is ComponentKind.MODEL:
+        if component.kind is ComponentKind.MODEL and component.name != pointer:
             says = tracking.model_aliases(component.name).get(stage)
+            found.append(Stray(f"models:/{component.name}@{stage}", says, component.version))
         elif component.kind is ComponentKind.PROMPT:
             says = tracking.prompt_aliases(component.name).get(stage)
-        else:
-            continue
-        if says != component.version:
-            prefix = "models" if component.kind is ComponentKind.MODEL else "prompts"
-            found[f"{prefix}:/{component.name}@{stage}"] = says
-    return found
+            found.append(Stray(f"prompts:/{component.name}@{stage}", says, component.version))
+    return [stray for stray in found if stray.says != stray.should_say]
 
 
 def heal(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock, why: str) -> list[str]:
-    """Under the lease: finish what is pending, or else write what the slot says. Returns what was repaired."""
+    """Finish what is pending, or else write the aliases that the slot says. Returns the aliases that were put right.
+
+    Takes the lease; where somebody else has it they are putting it right this moment, and nothing is done here.
+    """
     owner = new_owner()
     target = deployments.take_lease(store, slot, owner=owner)
     if target is None:
-        return []  # whoever has it is putting it right this moment
+        return []
     if target.pending:
         _deploy(store, tracking, target, owner, clock)
         return []
     try:
-        wrong = strays(tracking, target)
+        wrong = [stray.alias for stray in strays(tracking, target)]
         if wrong:
-            version = registry_version(store, tracking, target)
-            tracking.set_model_alias(bundle_name(slot.application), slot.stage, version)
-            for _component, write in _member_writes(tracking, target):
-                deployments.check_lease(store, target, owner=owner)
-                write()
-            deployments.record_repair(store, target, clock=clock, repaired=sorted(wrong), why=why)
-        return sorted(wrong)
+            _write_again(store, tracking, target, owner)
+            deployments.record_repair(store, target, clock=clock, repaired=wrong, why=why)
+        return wrong
     finally:
         deployments.release_lease(store, slot, owner=owner)
+
+
+def _write_again(store: Store, tracking: Tracking, target: Target, owner: str) -> None:
+    version = registry_version(store, tracking, target)
+    deployments.begin_repair(store, target, owner=owner)
+    deployments.check_lease(store, target, owner=owner)
+    tracking.set_model_alias(bundle_name(target.slot.application), target.slot.stage, version)
+    for _component, write in _member_writes(tracking, target):
+        deployments.check_lease(store, target, owner=owner)
+        write()
+    deployments.end_moving(store, owner=owner)

@@ -10,10 +10,11 @@ from huey.api import Huey, PostgresHuey, SqliteHuey
 
 from services.clock import WallClock
 from services.commands import deployments
+from services.commands import strays as choices
 from services.rules.domain import HEADGATE
 from services.settings import Settings
 from services.store.database import Store
-from services.work import deploy, reconcile, runs, sync
+from services.work import deploy, drill, preflight, reconcile, runs, strays, sync
 from services.work.tracking import Tracking
 
 log = logging.getLogger("headgate.worker")
@@ -30,6 +31,8 @@ class Jobs:
         self.deploy = self.huey.task(name="deploy")(self._deploy)
         self.sync = self.huey.task(name="sync")(_one_at_a_time(self._sync))
         self.reconcile = self.huey.task(name="reconcile")(_one_at_a_time(self._reconcile))
+        self.preflight = self.huey.task(name="preflight")(_one_at_a_time(self._preflight))
+        self.stray = self.huey.task(name="stray")(_one_at_a_time(self._strays))
 
     def _run_gate(self, run_id: int) -> None:
         runs.carry_out(self.store, self.settings, run_id, owner=deploy.new_owner(), clock=WallClock())
@@ -52,6 +55,15 @@ class Jobs:
         for found in reconcile.reconcile(self.store, self.tracking, clock=WallClock()):
             if not found.agrees or found.finished or found.repaired:
                 log.warning("reconcile %s", found)
+        drill.resume(self.store, self.tracking, self.settings, clock=WallClock())
+
+    def _preflight(self) -> None:
+        for slot in deployments.slots(self.store):
+            preflight.refresh(self.store, self.tracking, slot)
+
+    def _strays(self) -> None:
+        for chosen in choices.chosen(self.store):
+            strays.carry_out(self.store, self.tracking, self.settings, chosen, clock=WallClock())
 
 
 def _queue(settings: Settings) -> Huey:

@@ -1,28 +1,34 @@
-"""Bringing the record and MLflow to agreement: what was left started is finished, and every alias is compared."""
+"""Bringing the record and MLflow to agreement: what was left started is finished, and every alias is compared.
+
+What Headgate itself wrote late, and what vanished, is put right and recorded as that. What somebody else moved is told,
+with two choices, and touched only once somebody has chosen (services.work.strays).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.clock import Clock
-from services.commands import deployments
+from services.commands import deployments, promotions, strays
+from services.commands.deployments import Target
 from services.errors import HeadgateError
 from services.rules.domain import SlotRef
 from services.store.database import Store
 from services.work import deploy
-from services.work.deploy import Ended
+from services.work.deploy import Ended, Stray
 from services.work.tracking import Tracking, bundle_name
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """One slot. `finished` says how a started deployment ended; `repaired` are aliases put right; `moved` is what
-    somebody else moved, which is reported and left; `trouble` is why this slot could not be looked at."""
+    """One slot. `finished`: how a started deployment ended; `repaired`: aliases put right, and `why`; `moved`: what
+    somebody else moved, which waits for a choice; `trouble`: why this slot could not be looked at."""
 
     slot: SlotRef
     finished: str = ""
     repaired: tuple[str, ...] = ()
-    moved: tuple[str, ...] = ()
+    why: str = ""
+    moved: tuple[str, ...] = field(default=())
     trouble: str = ""
 
     @property
@@ -30,21 +36,21 @@ class Reconciled:
         return not (self.moved or self.trouble)
 
 
-def reconcile(store: Store, tracking: Tracking, *, clock: Clock, repair_pointer: bool = False) -> list[Reconciled]:
-    """Look at every slot. One slot's trouble never stops the others.
-
-    `repair_pointer` also restores a bundle alias that was moved outside Headgate; without it that is only reported.
-    """
+def reconcile(store: Store, tracking: Tracking, *, clock: Clock) -> list[Reconciled]:
+    """Look at every slot. One slot's trouble never stops the others."""
+    for promotion_id in promotions.left_behind(store):
+        promotions.resume(store, promotion_id, clock=clock)
     found = []
     for slot in deployments.slots(store):
         try:
-            found.append(_reconcile_slot(store, tracking, slot, clock, repair_pointer))
+            found.append(reconcile_slot(store, tracking, slot, clock=clock))
         except HeadgateError as error:
             found.append(Reconciled(slot, trouble=str(error)))
     return found
 
 
-def _reconcile_slot(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, repair_pointer: bool) -> Reconciled:
+def reconcile_slot(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock) -> Reconciled:
+    """One slot. Raises what MLflow says where it cannot be looked at."""
     ended = deploy.carry_out(store, tracking, slot, clock=clock)
     if ended is Ended.BUSY:
         return Reconciled(slot, trouble="Somebody is writing its aliases this moment; look again in a few seconds.")
@@ -56,18 +62,45 @@ def _reconcile_slot(store: Store, tracking: Tracking, slot: SlotRef, clock: Cloc
         return Reconciled(slot)
     try:
         wrong = deploy.strays(tracking, target)
+        why = _ours(store, tracking, target, wrong)
     finally:
         deployments.release_lease(store, slot, owner=owner)
-    pointer = f"models:/{bundle_name(slot.application)}@{slot.stage}"
-    if not wrong:
-        return Reconciled(slot)
-    if pointer in wrong and not repair_pointer and not _ours(store, slot, wrong[pointer]):
-        says = f"version {wrong[pointer]}" if wrong[pointer] else "nothing"
-        return Reconciled(slot, moved=(f"{pointer} points at {says}; {target.ref} is what is live here.",))
-    repaired = deploy.heal(store, tracking, slot, clock=clock, why="the aliases did not say what is live")
-    return Reconciled(slot, repaired=tuple(repaired))
+    if why is not None:
+        repaired = deploy.heal(store, tracking, slot, clock=clock, why=why) if wrong else []
+        strays.close(store, slot)
+        return Reconciled(slot, repaired=tuple(repaired), why=why if repaired else "")
+    moved = [_in_words(target, stray) for stray in wrong if stray.is_pointer]
+    for stray in (stray for stray in wrong if stray.is_pointer):
+        strays.note(
+            store,
+            slot,
+            alias=stray.alias,
+            says=stray.says or "",
+            should_say=stray.should_say,
+            finding=_in_words(target, stray),
+            clock=clock,
+        )
+    return Reconciled(slot, moved=tuple(moved))
 
 
-def _ours(store: Store, slot: SlotRef, version: str | None) -> bool:
-    """Whether the alias says what a deployment of ours, aborted or superseded, once meant to write: a late write."""
-    return version is not None and version in deployments.earlier_intents(store, slot)
+def _ours(store: Store, tracking: Tracking, target: Target, wrong: list[Stray]) -> str | None:
+    """Why these may be put right without asking anybody, or None where somebody else moved the bundle's alias."""
+    pointer = next((stray for stray in wrong if stray.is_pointer), None)
+    if pointer is None:
+        return "a member's alias is a copy of what is live, and strayed"
+    if pointer.says is None:
+        return "the bundle's alias was gone"
+    known = target.registry_version
+    if known is None or not tracking.bundle_version_exists(target.slot.application, known, target.digest):
+        return "MLflow lost the bundle's version, as it does when it is restored from an older backup"
+    if pointer.says in deployments.unreported_intents(store, target.slot):
+        return "a mover of Headgate's own wrote late"
+    return None
+
+
+def _in_words(target: Target, stray: Stray) -> str:
+    pointer = bundle_name(target.slot.application)
+    return (
+        f"Moved outside Headgate: {pointer}@{target.slot.stage} points at version {stray.says}, and "
+        f"{target.ref} (version {stray.should_say}) is what is live here."
+    )

@@ -16,7 +16,7 @@ from huey.consumer import Consumer
 
 from services import clock as clocks
 from services import settings as settings_module
-from services.commands import deployments, gates
+from services.commands import deployments, gates, strays
 from services.errors import HeadgateError
 from services.settings import Settings
 from services.start import open_store
@@ -29,8 +29,11 @@ from services.work.jobs import Jobs
 LOOK_SECONDS = 0.25
 BEAT_SECONDS = 2.0
 RECONCILE_SECONDS = 30.0
+PREFLIGHT_SECONDS = 120.0
+STRAY_SECONDS = 2.0
 OFFER_AGAIN_SECONDS = 20.0  # a message may be lost: what is still waiting by then is put on the queue again
 THREADS = 3
+LEAVE_SECONDS = 8.0
 
 log = logging.getLogger("headgate.worker")
 
@@ -61,7 +64,8 @@ class _Loop:
         self._jobs, self._consumer = jobs, consumer
         self._store = jobs.store
         self._offered: dict[tuple[str, int], float] = {}
-        self._due = {"beat": 0.0, "reconcile": 0.0, "sync": clocks.monotonic() + 3.0}
+        now = clocks.monotonic()
+        self._due = {"beat": 0.0, "reconcile": 0.0, "stray": 0.0, "preflight": now + 2.0, "sync": now + 3.0}
 
     def run(self, stopping: threading.Event) -> None:
         self._consumer.start()
@@ -84,8 +88,12 @@ class _Loop:
             self._offer("deploy", deployment_id)
         for run_id in gates.waiting(self._store):
             self._offer("run_gate", run_id)
+        if strays.chosen(self._store) and self._is_due("stray", STRAY_SECONDS):
+            self._jobs.stray()
         if self._is_due("reconcile", RECONCILE_SECONDS):
             self._jobs.reconcile()
+        if self._is_due("preflight", PREFLIGHT_SECONDS):
+            self._jobs.preflight()
         if self._is_due("sync", self._jobs.settings.sync_seconds):
             self._jobs.sync()
 
@@ -137,10 +145,8 @@ def _stop_at_end_of_input(stopping: threading.Event) -> None:
     while sys.stdin.buffer.read(1):
         pass
     stopping.set()
-    # A gate's child may be loading something that cannot be interrupted: it is watched through a pipe of its own.
-    stopping.wait()
-    clocks.sleep(8.0)
-    os._exit(0)
+    clocks.sleep(LEAVE_SECONDS)
+    os._exit(0)  # something cannot be interrupted; a gate's child ends with its pipe, and what was left is taken up
 
 
 if __name__ == "__main__":

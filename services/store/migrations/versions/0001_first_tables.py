@@ -280,7 +280,7 @@ def upgrade() -> None:
             ["promotion.id"],
         ),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("promotion_id", "person", "evidence_digest"),
+        sa.UniqueConstraint("promotion_id", "person", "evidence_digest", "decision"),
     )
     op.create_index(op.f("ix_approval_decision"), "approval", ["decision"], unique=False)
     op.create_index(op.f("ix_approval_promotion_id"), "approval", ["promotion_id"], unique=False)

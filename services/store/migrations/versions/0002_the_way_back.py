@@ -131,6 +131,7 @@ def upgrade() -> None:
     op.add_column("incident", sa.Column("external_id", sa.String(), nullable=True))
     op.create_index("uq_incident_external", "incident", ["application", "external_id"], unique=True)
     op.add_column("promotion", sa.Column("override", sa.Text(), server_default="", nullable=False))
+    op.add_column("promotion", sa.Column("adopted", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("promotion", sa.Column("drill", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.drop_index("uq_live_deployment", "deployment")
     op.create_index(
