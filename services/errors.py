@@ -41,7 +41,8 @@ class HeadgateError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.message} {self.remedy}".strip()
+        between = "\n" if "\n" in self.message else " "
+        return f"{self.message}{between}{self.remedy}".strip()
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross the pipe from a gate's child process; the default would call __init__ with one argument only.
@@ -69,8 +70,10 @@ class PolicyInvalid(BadInput):
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = tuple(mistakes)
         count = f"{len(self.mistakes)} mistake{'s' if len(self.mistakes) != 1 else ''}"
-        super().__init__(f"The policy has {count}:\n" + "\n".join(f"  {m}" for m in self.mistakes), "")
-        self.remedy = "\nNothing was applied. Correct the file and apply it again."
+        super().__init__(
+            f"The policy has {count}:\n" + "\n".join(f"  {m}" for m in self.mistakes),
+            "Nothing was applied. Correct the file and apply it again.",
+        )
 
 
 class Refused(HeadgateError):

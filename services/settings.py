@@ -9,12 +9,14 @@
 | HEADGATE_MAKERS        | (none)                           | `mlflow user=person, ...`: who made a bundle |
 | HEADGATE_GATE_SECONDS  | 300                              | time limit of one gate run |
 | HEADGATE_GATE_MEMORY   | 4096                             | memory limit of one gate run, in MiB |
+| HEADGATE_TRUSTED_TYPES | (none)                           | further types that a skops model may hold, with commas |
 | HEADGATE_SYNC_SECONDS  | 60                               | how often the worker looks for new bundles |
 | HEADGATE_WORKER        | beside                           | `off`: the dashboard starts no worker of its own |
 """
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,7 @@ class Settings:
     makers: dict[str, str] = field(default_factory=dict)
     gate_seconds: float = 300.0
     gate_memory_mib: int = 4096
+    trusted_types: tuple[str, ...] = ()
     sync_seconds: float = 60.0
     starts_worker: bool = True
 
@@ -60,6 +63,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         makers=_makers(env.get("HEADGATE_MAKERS") or ""),
         gate_seconds=_number(env, "HEADGATE_GATE_SECONDS", 300.0),
         gate_memory_mib=int(_number(env, "HEADGATE_GATE_MEMORY", 4096)),
+        trusted_types=tuple(t.strip() for t in (env.get("HEADGATE_TRUSTED_TYPES") or "").split(",") if t.strip()),
         sync_seconds=_number(env, "HEADGATE_SYNC_SECONDS", 60.0),
         starts_worker=(env.get("HEADGATE_WORKER") or "beside") != "off",
     )
@@ -90,7 +94,7 @@ def _number(env: os._Environ[str] | dict[str, str], name: str, default: float) -
         value = float(text)
     except ValueError:
         value = -1.0
-    if value <= 0:
+    if not 0 < value < math.inf:
         raise BadInput(f"{name} is {text!r}, which is not a number above zero.", "Correct it or leave it out.")
     return value
 

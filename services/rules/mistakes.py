@@ -41,7 +41,7 @@ def _said(kind: str, error: Any) -> str:
             return "is missing"
         case "value_error":
             return str(error["ctx"]["error"])
-        case "model_type" | "dict_type":
+        case "model_type" | "model_attributes_type" | "dict_type":
             return f"should be a table, but it is {shown(error['input'])}"
         case "tuple_type":
             return f"should be a list, but it is {shown(error['input'])}"
@@ -102,8 +102,8 @@ def _of_stages(raw: Raw, default_stages: Sequence[str]) -> Iterator[str]:
             yield f"stages.{index}.auto: a stage that asks for approvals cannot be entered automatically"
         if stage.get("verified") and before is not None and not _enforcing(before, gates):
             yield (
-                f"stages.{index}.verified: {before.get('name')} demands no gate that blocks, so no bundle could ever "
-                f"be verified there; give it one, or write verified = false"
+                f"stages.{index}.verified: the stage before demands no gate that blocks, so no bundle could ever be "
+                f"verified there; give it one, or write verified = false"
             )
         before = stage
 
@@ -131,7 +131,7 @@ def _of_gates(raw: Raw) -> Iterator[str]:
         match gate:
             case {"kind": "prompt"}:
                 yield from _of_prompt_gate(raw, name, gate)
-            case {"kind": "evaluation" | "schema"} if gate.get("source") != "run":
+            case {"kind": "evaluation" | "baseline" | "schema"} if gate.get("source") != "run":
                 yield from _of_data_gate(raw, name)
 
 
