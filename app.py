@@ -1,4 +1,7 @@
-"""The front door: who is here, where they can go, and the frame around every page."""
+"""The front door: who is here, where they can go, and the frame around every page.
+
+Streamlit reads this file twice: once to make the server, where no runtime is there yet, and then for every visitor.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,15 @@ import streamlit as st
 from pages.components import desk, frame, links, reads, theme
 from services import start
 
-st.set_page_config(page_icon="static/headgate-mark.svg", layout="wide", initial_sidebar_state="auto")
-st.logo("static/headgate.svg", icon_image="static/headgate-mark.svg", size="large")
+
+def pages() -> list[st.Page]:
+    return [
+        st.Page(links.OVERVIEW, title="Overview", icon=theme.icon("overview"), default=True),
+        st.Page(links.APPROVALS, title="Approvals", icon=theme.icon("approval"), url_path="approvals"),
+        st.Page(links.BUNDLES, title="Bundles", icon=theme.icon("bundle"), url_path="bundles"),
+        st.Page(links.APPLICATION, title="Application", icon=theme.icon("application"), url_path="application"),
+        st.Page(links.BUNDLE, title="Bundle", icon=theme.icon("bundle"), url_path="bundle", visibility="hidden"),
+    ]
 
 
 @st.cache_resource(show_spinner="Opening the lineage store")
@@ -19,17 +29,19 @@ def begun() -> start.Started:
     return started
 
 
-PAGES = [
-    st.Page(links.OVERVIEW, title="Overview", icon=theme.icon("overview"), default=True),
-    st.Page(links.APPROVALS, title="Approvals", icon=theme.icon("approval"), url_path="approvals"),
-    st.Page(links.BUNDLES, title="Bundles", icon=theme.icon("bundle"), url_path="bundles"),
-    st.Page(links.APPLICATION, title="Application", icon=theme.icon("application"), url_path="application"),
-    st.Page(links.BUNDLE, title="Bundle", icon=theme.icon("bundle"), url_path="bundle", visibility="hidden"),
-]
+def draw() -> None:
+    st.set_page_config(page_icon="static/headgate-mark.svg", layout="wide", initial_sidebar_state="auto")
+    st.logo("static/headgate.svg", icon_image="static/headgate-mark.svg", size="large")
+    page = st.navigation(pages())
+    with frame.guarded():
+        store = begun().store
+        desk.sit(store, reads.people(store))
+        desk.switch()
+        page.run()
 
-page = st.navigation(PAGES)
-with frame.guarded():
-    store = begun().store
-    desk.sit(store, reads.people(store))
-    desk.switch()
-    page.run()
+
+if st.runtime.exists():
+    draw()
+else:
+    app = st.App(__file__, on_script_error=frame.told)
+    frame.announce(pages())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+
 import streamlit as st
 
-from pages.components import tables, text, theme
-from services.queries.differences import Change, ComponentDifference, Difference, MetricPair
-from services.rules.domain import BundleRef, ComponentKind
+from pages.components import tables, text, theme, times
+from services.queries.differences import Change, ComponentDifference, Detail, Difference, MetricPair, called
+from services.rules.domain import BundleRef
 
 WORDS = {
     Change.CHANGED: "changes",
@@ -14,12 +17,15 @@ WORDS = {
     Change.REMOVED: "goes away",
     Change.UNCHANGED: "stays the same",
 }
+# What tells two components apart without telling a person anything.
+PINS = ("digest", "run", "size")
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:\d{2}))")
 
 
 def show(found: Difference, against: BundleRef | None, where: str) -> None:
     """The whole difference. `against` is what is live in `where`; None where nothing is."""
     if against is None:
-        st.caption("There is nothing to compare it with yet: nothing else is live.")
+        st.caption("There is nothing to compare it with: nothing else is live.")
     else:
         st.caption(f"Against {text.plain(against)}, which is live in {text.plain(where)}.")
         if not found.changed:
@@ -27,44 +33,65 @@ def show(found: Difference, against: BundleRef | None, where: str) -> None:
     for part in found.changed:
         _changed(part, against is not None)
     if found.unchanged:
-        names = text.listed([_name(part) for part in found.unchanged])
-        st.caption(f"{theme.tone_icon(theme.Tone.NEUTRAL)} {text.plain(names)} {_stay(len(found.unchanged))} the same.")
+        names = text.listed([called(part.new) for part in found.unchanged if part.new])
+        verb = "stays" if len(found.unchanged) == 1 else "stay"
+        st.caption(text.plain(f"{names[:1].upper()}{names[1:]} {verb} the same."))
     metrics(found.metrics, against)
-
-
-def _stay(number: int) -> str:
-    return "stays" if number == 1 else "stay"
+    _pins(found, against)
 
 
 def _changed(part: ComponentDifference, compared: bool) -> None:
     icon = f":material/{theme.KIND_ICONS[part.kind]}:"
-    verb = f" {WORDS[part.change]}" if compared else ""
-    st.markdown(f"{icon} **{text.plain(_name(part))}**{verb}")
-    if details := _details(part):
-        st.caption(details)
+    verb = f" {WORDS[part.change]}" if compared and part.change is not Change.CHANGED else ""
+    st.markdown(f"{icon} **{text.plain(_name(part))}**{verb} {_read(part)}")
     if part.text:
         st.code("\n".join(part.text), language="diff", wrap_lines=True)
 
 
 def _name(part: ComponentDifference) -> str:
     component = part.new or part.old
-    context = component.details.get("context") if component else None
-    kind = f"{context} data" if part.kind is ComponentKind.DATASET and context else part.kind.value
-    return f"{kind.capitalize()} {part.name}"
+    assert component is not None
+    kind = called(component)
+    return kind.capitalize() + (f" {part.name}" if part.name.casefold() != kind.casefold() else "")
 
 
-def _details(part: ComponentDifference) -> str:
-    """Old and new side by side where it changed; the plain facts where it only came or went."""
+def _read(part: ComponentDifference) -> str:
+    """What a person reads: versions, rows, dates. What pins it exactly stands with the digests."""
+    telling = [d for d in part.details if d.name not in PINS]
     if part.change is Change.CHANGED:
-        shown = [detail for detail in part.details if detail.changed]
-        cells = [f"{text.plain(d.name)} {_value(d.old)} → {_value(d.new)}" for d in shown]
-    else:
-        cells = [f"{text.plain(d.name)} {_value(d.new or d.old)}" for d in part.details]
-    return " · ".join(cells)
+        telling = [d for d in telling if d.changed]
+        cells = [f"{_label(d)}{value(d.old)} → {value(d.new)}" for d in telling]
+        return ", ".join(cells) or "other contents"
+    return ", ".join(f"{_label(d)}{value(d.new or d.old)}" for d in telling)
 
 
-def _value(value: str) -> str:
-    return text.mono(value, 44) if value else "unknown"
+def _label(detail: Detail) -> str:
+    return "" if detail.name == "version" else f"{text.plain(detail.name)} "
+
+
+def value(shown: str) -> str:
+    """A date as people write it; everything else as it is, and short."""
+    if ISO.fullmatch(shown):
+        return text.plain(times.day(datetime.fromisoformat(shown)))
+    return text.plain(shown, 60) if shown else "unknown"
+
+
+def _pins(found: Difference, against: BundleRef | None) -> None:
+    rows = [
+        [
+            text.plain(_name(part)),
+            text.plain(detail.name),
+            *([text.mono(detail.old, 20)] if against else []),
+            text.mono(detail.new, 20),
+        ]
+        for part in found.changed
+        for detail in part.details
+        if detail.name in PINS and detail.changed
+    ]
+    if rows:
+        with st.expander("Digests"):
+            head = ["Component", "What", *([text.plain(against)] if against else []), "this bundle"]
+            tables.table(head, rows, alt="Digests of the components that change")
 
 
 def metrics(pairs: tuple[MetricPair, ...], against: BundleRef | None) -> None:

@@ -15,7 +15,7 @@ from pages.components import theme, times
 
 @dataclass(frozen=True)
 class Bar:
-    """One stretch of time in one row of a timeline. `accent` for what still goes on."""
+    """One stretch of time in one row of a timeline. `accent` for what still goes on, a tone for what ended badly."""
 
     row: str
     label: str
@@ -23,6 +23,7 @@ class Bar:
     ends: datetime
     hover: tuple[str, ...]
     accent: bool = False
+    tone: theme.Tone | None = None
 
 
 def template() -> go.layout.Template:
@@ -52,6 +53,7 @@ def timeline(bars: Sequence[Bar], rows: Sequence[str], now: datetime, alt: str, 
     """What was where from when to when: a row a place, a bar a stretch, its name on the bar."""
     kind = current_theme()
     strong, soft = theme.ACCENTS[kind][0], theme.SOFT[kind]
+    on_dark = theme.ON_STRONG[kind]
     figure = go.Figure(layout={"template": template(), "height": 64 + 46 * len(rows), "barmode": "overlay"})
     for bar in bars:
         width = max(bar.ends - bar.begins, timedelta(0))
@@ -62,20 +64,21 @@ def timeline(bars: Sequence[Bar], rows: Sequence[str], now: datetime, alt: str, 
             orientation="h",
             width=0.62,
             marker={
-                "color": strong if bar.accent else soft,
+                "color": strong if bar.accent else theme.colour(bar.tone, kind) if bar.tone else soft,
                 "line": {"color": theme.PAPER[kind], "width": 1.5},
                 "cornerradius": 4,
             },
             text=[html.escape(bar.label)],
             textposition="inside",
             insidetextanchor="start",
-            textfont={"color": theme.ON_STRONG[kind] if bar.accent else theme.TEXT[kind]},
-            constraintext="both",
+            textfont={"color": on_dark if bar.accent or bar.tone else theme.TEXT[kind], "size": 13},
+            constraintext="none",
             hovertext=["<br>".join(html.escape(line) for line in bar.hover)],
             hoverinfo="text",
         )
     figure.update_yaxes(categoryorder="array", categoryarray=list(reversed(rows)), showgrid=False, title=None)
-    figure.update_xaxes(type="date", title="date (UTC)", range=_range(bars, now))
+    figure.update_layout(uniformtext={"minsize": 12, "mode": "hide"})
+    figure.update_xaxes(type="date", title={"text": "date (UTC)", "font": {"size": 12}}, range=_range(bars, now))
     st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, alt=alt, key=key)
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -31,10 +31,16 @@ def guarded() -> Iterator[None]:
             st.markdown(text.lines(rest))
         if error.remedy.strip():
             st.markdown(text.plain(error.remedy))
-    except Exception:
-        log.exception("a page could not be drawn")
-        status.sentence("This page could not be drawn.")
-        st.markdown("The cause is in the server's log. The other pages and the command line go on working.")
+    except Exception as error:
+        told(error)
+
+
+def told(error: Exception) -> bool:
+    """What nobody foresaw: the log has the traceback, the visitor a sentence."""
+    log.error("a page could not be drawn", exc_info=error)
+    status.sentence("This page could not be drawn.")
+    st.markdown("The cause is in the server's log. The other pages and the command line go on working.")
+    return True
 
 
 def guards(draw: Callable[P, None]) -> Callable[P, None]:
@@ -46,6 +52,15 @@ def guards(draw: Callable[P, None]) -> Callable[P, None]:
             draw(*args, **kwargs)
 
     return wrapped
+
+
+def announce(pages: list[Any]) -> None:
+    """Name the pages before the first visitor comes: a deep link is then never taken for one that does not exist."""
+    bare = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+    level = bare.level
+    bare.setLevel(logging.ERROR)  # it warns that nobody is looking yet, which is the point
+    st.navigation(pages)
+    bare.setLevel(level)
 
 
 def settle() -> None:

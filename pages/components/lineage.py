@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import charts, tables, text, theme
+from pages.components import changes, charts, tables, text, theme
 from pages.components.theme import Tone
 from services.queries.bundle import BundleView
-from services.queries.differences import facts_of
+from services.queries.differences import called, facts_of, version_of
 from services.rules.domain import Component, ComponentKind
 
 WIDTH = 26
@@ -31,12 +31,12 @@ def components(view: BundleView) -> None:
 
 
 def _row(component: Component) -> list[str]:
-    known = {name: value for name, value in facts_of(component).items() if name not in ("version", "digest")}
+    known = {name: value for name, value in facts_of(component).items() if name not in ("version", "digest", "context")}
     return [
-        f":material/{theme.KIND_ICONS[component.kind]}: {text.plain(f'{component.kind.value} {component.name}')}",
-        text.mono(component.version, 14),
+        f":material/{theme.KIND_ICONS[component.kind]}: {text.plain(_called(component))}",
+        text.plain(version_of(component), 20),
         text.mono(component.digest.rpartition(":")[2], 13) or "not known",
-        "  ".join(f"{text.plain(name)} {text.mono(value, 60)}" for name, value in known.items()),
+        ", ".join(f"{text.plain(name)} {changes.value(value)}" for name, value in known.items()),
     ]
 
 
@@ -44,6 +44,11 @@ def _said(view: BundleView) -> str:
     parts = text.listed([f"{c.kind.value} {c.name}" for c in view.components])
     places = f"; live in {text.listed(list(view.live_in))}" if view.live_in else ""
     return f"{view.ref} consists of {parts}{places}"
+
+
+def _called(component: Component) -> str:
+    kind = called(component)
+    return kind if component.name.casefold() == kind.casefold() else f"{kind} {component.name}"
 
 
 def _dot(view: BundleView) -> str:
@@ -71,10 +76,9 @@ def _dot(view: BundleView) -> str:
 
 
 def _label(component: Component) -> str:
-    context = component.details.get("context")
-    kind = f"{context} data" if component.kind is ComponentKind.DATASET and context else component.kind.value
-    version = component.version[:10]
-    return f"{kind}\n{_cut(component.name)}" + (f" {version}" if version else "")
+    kind, version = called(component), version_of(component)
+    name = "" if component.name.casefold() == kind.casefold() else _cut(component.name)
+    return f"{kind}\n{name} {version}".rstrip()
 
 
 def _cut(name: str) -> str:

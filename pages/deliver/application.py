@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 import streamlit as st
 
@@ -56,8 +57,8 @@ def _first() -> str:
 
 
 def _head(view: ApplicationView) -> None:
-    owner = f", owned by {view.owner}" if view.owner else ""
-    st.caption(f"{theme.icon('application')} **{text.plain(view.name)}** {text.plain(view.description + owner, 300)}")
+    said = [part for part in (view.description, f"owned by {view.owner}" if view.owner else "") if part]
+    st.caption(f"{theme.icon('application')} **{text.plain(view.name)}** {text.plain(' · '.join(said), 300)}")
     main = view.stage(view.metrics_stage)
     if main is None:
         status.sentence("It has no policy yet, so there is no stage to be live in.")
@@ -116,7 +117,8 @@ def _offer(name: str, main: str, stages: tuple[str, ...]) -> None:
     """In a fragment: what there is to go back to is only looked up when somebody asks."""
     with st.container(horizontal=True, vertical_alignment="center"):
         for stage in (main, *(stage for stage in stages if stage != main)):
-            label, look = f"Roll back {text.plain(stage)}", "primary" if stage == main else "tertiary"
+            label = f"Roll back {text.plain(stage)}"
+            look: Literal["primary", "tertiary"] = "primary" if stage == main else "tertiary"
             if st.button(label, key=f"roll back {stage}", type=look, icon=theme.icon("rollback")):
                 _dialog(name, stage)
 
@@ -212,15 +214,20 @@ def _bars(view: ApplicationView, now: datetime) -> list[Bar]:
     return [
         Bar(
             row=row.stage,
-            label=f"/{row.ref.number}",
+            label=f"{row.ref.number} rolled back" if row.rolled_back else str(row.ref.number),
             begins=row.live_from,
             ends=row.live_until or now,
-            hover=(str(row.ref), charts.lasted(row.live_from, row.live_until, now), row.kind.value),
+            hover=(str(row.ref), charts.lasted(row.live_from, row.live_until, now), _went(row)),
+            tone=Tone.NEGATIVE if row.rolled_back else None,
             accent=row.live_until is None,
         )
         for row in reversed(view.timeline)
         if row.live_from is not None
     ]
+
+
+def _went(row: TimelineRow) -> str:
+    return f"{row.kind.value}, rolled back" if row.rolled_back else row.kind.value
 
 
 def _said(view: ApplicationView) -> str:
@@ -233,7 +240,7 @@ def _row(row: TimelineRow) -> list[str]:
     return [
         text.plain(row.stage),
         text.plain(row.ref),
-        text.plain(row.kind.value),
+        text.plain(_went(row)),
         status.deployment(row.state) if row.state is not DeploymentState.SUCCEEDED or row.live_until else _live(),
         text.plain(times.at(row.live_from)) if row.live_from else "–",
         text.plain(until),

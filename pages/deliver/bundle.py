@@ -25,7 +25,7 @@ from pages.components.theme import Tone
 from services.commands import bundles, gates, promotions
 from services.queries import bundle
 from services.queries.bundle import BundleView, HistoryLine, StageView
-from services.rules.domain import OPEN_PHASES, BundleRef
+from services.rules.domain import OPEN_PHASES, BundleRef, Phase
 
 
 def draw() -> None:
@@ -111,6 +111,10 @@ def _promote(stage: StageView) -> None:
     facts = stage.facts
     own = facts.own_promotion
     if own is not None:
+        if own.phase is Phase.AWAITING_APPROVAL and st.button(
+            "Review and decide", key=f"review {own.id}", type="primary", icon=theme.icon("approval")
+        ):
+            st.switch_page(links.APPROVALS, query_params={"promotion": str(own.id)})
         if own.phase in OPEN_PHASES and st.button(
             "Withdraw promotion", key=f"withdraw {own.id}", icon=theme.icon("withdraw")
         ):

@@ -53,15 +53,15 @@ def _first_sentence(found: Page, wanted: Wanted, older: bool) -> None:
         more = " and more" if found.before is not None else ""
         status.sentence(f"{text.count(len(found.rows), 'bundle')}{more}, from {newest.ref} on back.")
         return
-    status.sentence(f"The newest bundle is {newest.ref}: {_brief(newest)}.")
+    status.sentence(f"The newest bundle, {newest.ref}, {_brief(newest)}.")
 
 
 def _brief(row: BundleRow) -> str:
     if row.quarantine:
-        return "quarantined"
+        return "is quarantined"
     if row.next is None:
-        return f"live in {text.listed(list(row.live_in))}" if row.live_in else "it came through every stage"
-    return row.next.brief.rstrip(".")
+        return f"is live in {text.listed(list(row.live_in))}" if row.live_in else "came through every stage"
+    return row.next.brief
 
 
 def _only(value: str) -> Only:
@@ -119,7 +119,7 @@ def _turn(before: int | None) -> None:
 def _row(row: BundleRow) -> None:
     with st.container(border=True):
         name, changed, place = st.columns([3, 4, 5], gap="medium")
-        with name:
+        with name, st.container(gap="xxsmall"):
             links.to_bundle(row.ref)
             who = f" by {desk.here().name_of(row.maker)}" if row.maker else ""
             st.caption(text.plain(f"{times.day(row.made_at)}, {times.ago(row.made_at)}{who}"))
@@ -147,12 +147,13 @@ def _where(row: BundleRow) -> str:
         badges.insert(0, status.badge(Tone.NEGATIVE, "quarantined"))
         return " ".join(badges) + "  \n" + text.plain(row.quarantine.reason, 160)
     if row.next is None:
-        return " ".join(badges) or text.plain("It came through every stage.")
+        return " ".join(badges) or status.coloured(Tone.NEUTRAL, "Came through every stage; live nowhere now")
     return " ".join(badges) + ("  \n" if badges else "") + _next(row.next)
 
 
 def _next(standing: Standing) -> str:
-    said = standing.brief[:1].upper() + standing.brief[1:]
+    said = standing.brief.removeprefix("is ")
+    said = said[:1].upper() + said[1:]
     return status.coloured(TONES[standing.stands], said if len(said) <= 200 else said[:199] + "…")
 
 

@@ -55,6 +55,7 @@ class TimelineRow:
     started_at: datetime
     live_from: datetime | None
     live_until: datetime | None
+    rolled_back: bool
     note: str
 
 
@@ -227,7 +228,8 @@ def _timeline(session: Session, name: str) -> tuple[TimelineRow, ...]:
         .where(Deployment.application == name)
         .order_by(col(Deployment.id).desc())
         .limit(TIMELINE_SHOWN)
-    )
+    ).all()
+    blamed = {row.blames for row, _ in rows if row.state is DeploymentState.SUCCEEDED and row.blames is not None}
     return tuple(
         TimelineRow(
             deployment_id=row.id or 0,
@@ -238,6 +240,7 @@ def _timeline(session: Session, name: str) -> tuple[TimelineRow, ...]:
             started_at=row.started_at,
             live_from=row.finished_at if row.state is DeploymentState.SUCCEEDED else None,
             live_until=row.superseded_at,
+            rolled_back=row.id in blamed,
             note=row.note,
         )
         for row, number in rows

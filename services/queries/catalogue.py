@@ -26,7 +26,7 @@ PAGE = 15
 class Only(StrEnum):
     """What a list can be narrowed to."""
 
-    ANY = "any"
+    ANY = "all"
     LIVE = "live"
     UNDER_WAY = "on its way"
     BLOCKED = "blocked"

@@ -12,11 +12,12 @@ from services.rules.digests import short
 from services.rules.domain import Component, ComponentKind
 
 KIND_ORDER = tuple(ComponentKind)
+COUNTED = (ComponentKind.MODEL, ComponentKind.PROMPT, ComponentKind.ENVIRONMENT)
 # Shown as a text difference, line by line.
 TEXTS = ("template", "requirements")
 # Kept with the component, and nothing a person compares.
 FOR_MACHINES = ("signature", "source", "model_id", "mlflow_digest", "flavors")
-NAMES = {"cutoff": "data up to", "size_bytes": "bytes", "run_id": "run"}
+NAMES = {"cutoff": "data up to", "size_bytes": "size", "run_id": "run"}
 
 
 class Change(StrEnum):
@@ -102,15 +103,24 @@ def _words(part: ComponentDifference) -> str:
         return f"without {kind} {part.name}"
     assert part.old is not None
     assert part.new is not None
-    context = str(part.new.details.get("context") or "")
-    called = f"{context} data" if part.kind is ComponentKind.DATASET and context else kind
-    if part.old.version and part.new.version and part.old.version != part.new.version:
-        return f"{called} {_version(part.old)} → {_version(part.new)}"
-    return called
+    if part.kind in COUNTED and part.old.version != part.new.version:
+        return f"{kind} {part.old.version} → {part.new.version}"
+    return called(part.new)
 
 
-def _version(component: Component) -> str:
-    """Versions are numbers or commits; of a commit the first digits are enough to tell it apart."""
+def called(component: Component) -> str:
+    """What people call it: `model`, `training data`, `code`."""
+    context = str(component.details.get("context") or "")
+    return f"{context} data" if component.kind is ComponentKind.DATASET and context else component.kind.value
+
+
+def version_of(component: Component) -> str:
+    """A number where versions are counted; of a commit, the first digits are enough to tell it apart.
+
+    A dataset has no version of its own, only digests.
+    """
+    if component.kind is ComponentKind.DATASET:
+        return ""
     return component.version[:8] if component.kind is ComponentKind.CODE else component.version
 
 
@@ -153,16 +163,20 @@ def facts_of(component: Component | None) -> dict[str, str]:
     """What people compare by eye, by its name: version, digest, and the details that are short enough to read."""
     if component is None:
         return {}
-    facts = {"version": component.version, "digest": short(component.digest)}
+    facts = {"version": version_of(component), "digest": short(component.digest)}
     for name, value in component.details.items():
-        if name not in (*TEXTS, *FOR_MACHINES) and (shown := _shown(value)):
+        if name not in (*TEXTS, *FOR_MACHINES) and (shown := _shown(name, value)):
             facts[NAMES.get(name, name.replace("_", " "))] = shown
     return {name: value for name, value in facts.items() if value}
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name == "run_id":
+        return str(value or "")[:8]
+    if name == "size_bytes" and isinstance(value, int):
+        return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
     if isinstance(value, int | float):
         return f"{value:,}"
     if isinstance(value, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -75,7 +75,9 @@ def of_facts(facts: Facts, lines: dict[int, GateLine]) -> tuple[GateLine, ...]:
     if facts.policy is None:
         return ()
     return tuple(
-        lines[fact.run_id] if fact.run_id in lines else never_run(fact, facts.policy, facts.stage)
+        replace(lines[fact.run_id], current=lines[fact.run_id].current and fact.against_what_is_live)
+        if fact.run_id in lines
+        else never_run(fact, facts.policy, facts.stage)
         for fact in facts.gates
     )
 

@@ -21,7 +21,7 @@ class Stands(StrEnum):
 
 @dataclass(frozen=True)
 class Standing:
-    """`sentence` is the whole answer; `brief` fits into a list."""
+    """`sentence` is the whole answer; `brief` is what the bundle does or is, as the second half of a sentence."""
 
     stage: str
     stands: Stands
@@ -54,35 +54,43 @@ def _words(facts: Facts, found: tuple[Condition, ...], met: int) -> tuple[Stands
     stage, how_many = facts.stage, f"{met} of {len(found)} conditions met"
     missing = readiness.unmet(found)
     if facts.is_live:
-        return Stands.LIVE, f"Live in {stage}.", f"live in {stage}"
+        return Stands.LIVE, f"Live in {stage}.", f"is live in {stage}"
     if own := facts.own_promotion:
-        return _under_way(own.phase, stage, missing)
+        return _under_way(own.phase, stage, missing, how_many)
     hard = [c for c in missing if c.name not in ANSWERED_ON_THE_WAY]
     said_no = [g for g in facts.gates if g.enforcing and g.current and g.verdict is Verdict.FAILED and not g.satisfied]
     if hard or said_no:
         first = hard[0].reason if hard else f"{_listed([g.gate for g in said_no])} failed."
         sentence = f"Not ready for {stage}: {how_many}. {first}"
-        return Stands.NOT_READY, sentence, f"not ready for {stage}: {lowered(first)}"
+        return Stands.NOT_READY, sentence, f"is not ready for {stage}: {lowered(first).rstrip('.')}"
     if not missing:
-        return Stands.READY, f"Ready for {stage}: all {len(found)} conditions met.", f"ready for {stage}"
+        return Stands.READY, f"Ready for {stage}: all {len(found)} conditions met.", f"is ready for {stage}"
     wanted = "; ".join(lowered(c.reason).rstrip(".") for c in missing)
-    return Stands.READY, f"Ready to be promoted to {stage}: {how_many}; {wanted}.", f"ready to be promoted to {stage}"
+    return (
+        Stands.READY,
+        f"Can be promoted to {stage}: {how_many}; {wanted}.",
+        f"can be promoted to {stage}",
+    )
 
 
-def _under_way(phase: Phase, stage: str, missing: list[Condition]) -> tuple[Stands, str, str]:
+def _under_way(phase: Phase, stage: str, missing: list[Condition], how_many: str) -> tuple[Stands, str, str]:
     approvals = next((c for c in missing if c.name == "approvals"), None)
     others = [c for c in missing if c.name != "approvals"]
     match phase:
         case Phase.AWAITING_APPROVAL if others:
             reason = others[0].reason
-            return Stands.WAITS, f"On its way to {stage}, and held up: {lowered(reason)}", f"held up before {stage}"
+            return Stands.WAITS, f"On its way to {stage}, and held up: {lowered(reason)}", f"is held up before {stage}"
         case Phase.AWAITING_APPROVAL:
             waits = lowered(approvals.reason) if approvals else "waits for approval."
-            return Stands.WAITS, f"Ready for {stage}: {waits}", f"waits for approval for {stage}"
+            return Stands.WAITS, f"Ready for {stage}: {how_many}; {waits}", f"waits for approval for {stage}"
         case Phase.DEPLOYING:
-            return Stands.UNDER_WAY, f"On its way to {stage}: it is being deployed.", f"deploying to {stage}"
+            return Stands.UNDER_WAY, f"On its way to {stage}: it is being deployed.", f"is being deployed to {stage}"
         case _:
-            return Stands.UNDER_WAY, f"On its way to {stage}: its gates are running.", f"gates running for {stage}"
+            return (
+                Stands.UNDER_WAY,
+                f"On its way to {stage}: its gates are running.",
+                f"is on its way to {stage}",
+            )
 
 
 def lowered(sentence: str) -> str:
