@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -100,13 +100,20 @@ class Data(_Part):
     @field_validator("features")
     @classmethod
     def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        doubled = sorted({name for name in value if value.count(name) > 1})
-        if doubled:
-            raise ValueError(f"{', '.join(doubled)} stands there twice")
-        return value
+        return _distinct_names(value)
+
+
+def _distinct_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    doubled = sorted({name for name in value if value.count(name) > 1})
+    if doubled:
+        raise ValueError(f"{', '.join(doubled)} stands there twice")
+    return value
 
 
 class _Gate(_Part):
+    # Judged against what is live: the result holds only as long as that is live.
+    compares_with_live: ClassVar[bool] = False
+
     description: str = ""
     mode: GateMode = GateMode.ENFORCE
     waivable: bool = False
@@ -117,15 +124,10 @@ class _Gate(_Part):
         return self.mode is GateMode.ENFORCE
 
 
-class EvaluationGate(_Gate):
-    """A metric on the held-out data against a limit. The confidence bound decides, not the point."""
+class _MeasuringGate(_Gate):
+    """Computes a metric. `confidence` is one-sided."""
 
-    kind: Literal["evaluation"]
     metric: str
-    min: float | None = None
-    max: float | None = None
-    source: Literal["data", "run"] = "data"
-    accept_logged: bool = False
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
     @field_validator("metric")
@@ -136,6 +138,16 @@ class EvaluationGate(_Gate):
                 f"{value!r} is not a metric Headgate computes; choose one of {', '.join(metric_names.ALL)}"
             )
         return value
+
+
+class EvaluationGate(_MeasuringGate):
+    """A metric on the held-out data against a limit. The confidence bound decides, not the point."""
+
+    kind: Literal["evaluation"]
+    min: float | None = None
+    max: float | None = None
+    source: Literal["data", "run"] = "data"
+    accept_logged: bool = False
 
     @field_validator("min", "max")
     @classmethod
@@ -154,6 +166,53 @@ class EvaluationGate(_Gate):
         return self
 
 
+class BaselineGate(_MeasuringGate):
+    """No worse than the live model by more than `margin`, in units of the metric, on the same held-out rows."""
+
+    compares_with_live: ClassVar[bool] = True
+
+    kind: Literal["baseline"]
+    margin: float
+
+    @field_validator("margin")
+    @classmethod
+    def _bearable(cls, value: float, info: Any) -> float:
+        metric = info.data.get("metric", "")
+        if value < 0:
+            raise ValueError(f"{value} is negative; write by how much worse than live is still good enough")
+        if metric in metric_names.PROBABILITIES and value >= 1:
+            raise ValueError(f"{value} lets everything pass: {metric} lies between 0 and 1")
+        return value
+
+
+class DriftGate(_Gate):
+    """The training data against that of the live bundle. Limits are shares: of the distance, and of nulls."""
+
+    compares_with_live: ClassVar[bool] = True
+
+    kind: Literal["drift"]
+    columns: tuple[str, ...] = ()  # none named: the features and the target
+    warn: float = Field(default=0.10, gt=0, le=1)
+    fail: float = Field(default=0.20, gt=0, le=1)
+    nulls_warn: float = Field(default=0.02, gt=0, le=1)
+    nulls_fail: float = Field(default=0.10, gt=0, le=1)
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+
+    @field_validator("columns")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _distinct_names(value)
+
+    @field_validator("fail", "nulls_fail")
+    @classmethod
+    def _above_warning(cls, value: float, info: Any) -> float:
+        name = "warn" if info.field_name == "fail" else "nulls_warn"
+        warn = info.data.get(name)
+        if warn is not None and value < warn:
+            raise ValueError(f"{value} lies below {name} = {warn}; what fails would never have warned")
+        return value
+
+
 class SchemaGate(_Gate):
     """The training data's columns: the declared ones, of the types that the model's signature names."""
 
@@ -170,8 +229,9 @@ class PromptGate(_Gate):
     prompt: str = ""
 
 
-Gate = Annotated[EvaluationGate | SchemaGate | PromptGate, Field(discriminator="kind")]
-BUILT_KINDS = ("evaluation", "schema", "prompt")
+AnyGate = EvaluationGate | BaselineGate | SchemaGate | DriftGate | PromptGate
+Gate = Annotated[AnyGate, Field(discriminator="kind")]
+BUILT_KINDS = ("evaluation", "baseline", "schema", "drift", "prompt")
 
 
 class Stage(_Part):
@@ -246,7 +306,7 @@ class Policy(_Part):
         index = names.index(name) + 1
         return self.stages[index] if index < len(names) else None
 
-    def gates_of(self, stage: str) -> dict[str, EvaluationGate | SchemaGate | PromptGate]:
+    def gates_of(self, stage: str) -> dict[str, AnyGate]:
         found = self.stage(stage)
         return {name: self.gates[name] for name in found.gates} if found else {}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CHUNK = 1 << 20
+BYTECODE = "__pycache__"
 
 
 def of_path(path: Path, leave_out: Iterable[str] = ()) -> str:
@@ -35,7 +36,12 @@ def of_files(folder: Path, files: Iterable[Path]) -> str:
 
 
 def files_in(folder: Path, leave_out: Iterable[str] = ()) -> list[Path]:
-    """Every file below the folder, sorted by its relative path; `leave_out` are file names."""
-    left_out = frozenset(leave_out)
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name not in left_out)
+    """Every file below the folder, sorted by its relative path; `leave_out` are names of files and folders.
+
+    Bytecode is never among them: Python writes it beside code that it runs, which changes nothing of that.
+    """
+    left_out = frozenset(leave_out) | {BYTECODE}
+    found = (
+        path for path in folder.rglob("*") if path.is_file() and left_out.isdisjoint(path.relative_to(folder).parts)
+    )
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())

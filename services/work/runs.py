@@ -33,6 +33,9 @@ def carry_out(store: Store, settings: Settings, run_id: int, *, owner: str, cloc
                 data=claim.data,
                 directory=claim.directory,
                 tracking_uri=settings.tracking_uri,
+                live=claim.live.components if claim.live else None,
+                live_ref=str(claim.live.ref) if claim.live else "",
+                trusted_types=settings.trusted_types,
             ),
             seconds=settings.gate_seconds,
             memory_mib=settings.gate_memory_mib,
@@ -46,17 +49,23 @@ def carry_out(store: Store, settings: Settings, run_id: int, *, owner: str, cloc
 
 
 class _Voice:
-    """Says how far a run is, and learns in the same breath whether it is still ours."""
+    """Says how far a run is, and learns in the same breath whether it is still ours.
+
+    Of lines that come too fast the newest is kept, and said when the lease is renewed.
+    """
 
     def __init__(self, store: Store, run_id: int, owner: str) -> None:
         self._store, self._run_id, self._owner = store, run_id, owner
-        self._said_at = 0.0
+        self._said_at = -SAY_EVERY
+        self._unsaid: str | None = None
 
     def say(self, text: str) -> None:
-        now = clocks.monotonic()
-        if now - self._said_at >= SAY_EVERY:
-            self._said_at = now
-            gates.keep(self._store, self._run_id, owner=self._owner, progress_text=text)
+        self._unsaid = text
+        if clocks.monotonic() - self._said_at >= SAY_EVERY:
+            self.still_mine()
 
     def still_mine(self) -> bool:
-        return gates.keep(self._store, self._run_id, owner=self._owner)
+        text, self._unsaid = self._unsaid, None
+        if text is not None:
+            self._said_at = clocks.monotonic()
+        return gates.keep(self._store, self._run_id, owner=self._owner, progress_text=text)

@@ -109,6 +109,7 @@ def _settle(surroundings: Surroundings) -> None:
     os.environ.clear()
     os.environ.update(surroundings.environment)
     os.chdir(surroundings.directory)
+    sys.dont_write_bytecode = True  # beside a model's own code it would change the artifact
     tempfile.tempdir = None  # the fork server may have chosen one already
     output = os.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     sys.stdout.flush()

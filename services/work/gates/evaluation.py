@@ -6,6 +6,7 @@ The logged value is shown beside it. It decides only where there is no data to m
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,7 @@ import pandas as pd
 from services.errors import ArtifactUnusable, BadInput
 from services.rules import metric_names
 from services.rules.domain import GateOutcome, Verdict
-from services.work import tracking
-from services.work.gates import columns, intervals, predictions, tables
+from services.work.gates import columns, intervals, models, predictions, tables
 from services.work.gates.intervals import Interval
 from services.work.gates.task import GateTask, Progress, many, quoted
 
@@ -70,12 +70,13 @@ def judge(task: GateTask, progress: Progress) -> GateOutcome:
     table = tables.read(source)
     truth, features, warnings = held_out(table, task)
     progress("loading the model")
-    model = tracking.load_pyfunc(task.tracking_uri, task.model.uri)
+    model, of_loading = models.load(task)
     progress(f"scoring {many(len(features), 'row')}")
     predicted = predictions.of_model(model, rule.metric, features)
     progress("resampling" if rule.metric not in ("accuracy", "precision", "recall") else "counting")
     measured = measure(rule, truth, predicted)
-    return judge_measured(rule, measured, _finite(task.metrics.get(rule.metric)), tuple(warnings), table.digest)
+    logged = _finite(task.metrics.get(rule.metric))
+    return judge_measured(rule, measured, logged, (*warnings, *of_loading), table.digest)
 
 
 def held_out(table: tables.Table, task: GateTask) -> tuple[pd.Series, pd.DataFrame, list[str]]:
@@ -108,9 +109,14 @@ def held_out(table: tables.Table, task: GateTask) -> tuple[pd.Series, pd.DataFra
     without = int((~known).sum())
     warnings = [f"Left out: {many(without, 'row')} without a target."] if without else []
     rows = frame.loc[known]
+    return rows[task.target].reset_index(drop=True), fitted(rows, task, task.features), warnings
+
+
+def fitted(rows: pd.DataFrame, task: GateTask, names: Sequence[str]) -> pd.DataFrame:
+    """These columns, in the types that the signature of the task's model names."""
     types = {str(column["name"]): column.get("type") for column in task.signature_inputs}
-    features = pd.DataFrame({name: columns.fitted(rows[name], types.get(name)) for name in task.features})
-    return rows[task.target].reset_index(drop=True), features.reset_index(drop=True), warnings
+    features = pd.DataFrame({name: columns.fitted(rows[name], types.get(name)) for name in names})
+    return features.reset_index(drop=True)
 
 
 def measure(rule: Rule, truth: pd.Series, predicted: np.ndarray[Any, Any]) -> Measured:

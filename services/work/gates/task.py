@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.errors import BadInput, HeadgateError
@@ -17,7 +17,9 @@ class GateTask:
     """One gate run.
 
     `definition` and `data` are the policy's own, dumped as JSON; `metrics` is what the run logged, which is shown and
-    decides nothing unless the policy accepts it; relative paths start at `directory`.
+    decides nothing unless the policy accepts it; relative paths start at `directory`. `live` are the components of
+    the bundle `live_ref`, which a comparison is made with; None where nothing is live. `trusted_types` are those that
+    a skops file may hold beside what skops and Headgate know.
     """
 
     gate: str
@@ -28,6 +30,9 @@ class GateTask:
     data: dict[str, Any] = field(default_factory=dict)
     directory: str = ""
     tracking_uri: str = ""
+    live: tuple[Component, ...] | None = None
+    live_ref: str = ""
+    trusted_types: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -59,6 +64,16 @@ class GateTask:
         signature = models[0].details.get("signature") if models else None
         inputs = signature.get("inputs") if isinstance(signature, dict) else None
         return tuple(column for column in inputs or () if isinstance(column, dict) and column.get("name"))
+
+
+    def of_live(self) -> GateTask:
+        """The same task about the live bundle. Ask first whether there is one."""
+        return replace(self, components=self.live or (), live=None)
+
+
+def nothing_live(summary: str = "Nothing is live here yet, so nothing can be worse than it.") -> GateOutcome:
+    """A comparison without anything on the other side: passed, and the warning says that nothing was compared."""
+    return GateOutcome(Verdict.PASSED, summary, {"live": None}, ("Nothing to compare with.",))
 
 
 def errored(error: HeadgateError, evidence: dict[str, Any] | None = None) -> GateOutcome:

@@ -5,7 +5,7 @@ Importing it costs seconds, so the dashboard and the commands that only read the
 
 from services.work.tracking import _environment  # isort: skip  # sets what MLflow reads on import
 from services.work.tracking.facts import DatasetInput, ModelFiles, ModelVersion, PromptVersion, Run
-from services.work.tracking.loading import load_pyfunc, probability_of_positive
+from services.work.tracking.loading import load_checked, load_pyfunc, probability_of_positive
 from services.work.tracking.record import DatasetToLog, TrainingRecord, record_training, register_prompt
 from services.work.tracking.registry import BUNDLE_TAG, DIGEST_TAG, MANIFEST_TAG, Tracking, bundle_name
 
@@ -25,6 +25,7 @@ __all__ = [
     "Tracking",
     "TrainingRecord",
     "bundle_name",
+    "load_checked",
     "load_pyfunc",
     "probability_of_positive",
     "record_training",

@@ -26,6 +26,11 @@ def read(folder: Path, uri: str) -> ModelFiles:
         raise gone(uri, f"{type(error).__name__}: {error}") from error
 
 
+def digest_of(folder: Path) -> str:
+    """Of the whole folder, as it was recorded with the bundle."""
+    return fingerprints.of_files(folder, fingerprints.files_in(folder, LEAVE_OUT))
+
+
 def gone(uri: str, said: str) -> ArtifactUnusable:
     return ArtifactUnusable(
         f"The artifact of {uri} is gone or damaged ({said}).",

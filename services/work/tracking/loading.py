@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from services.errors import ArtifactUnusable, RegistryUnreachable
+from services.errors import ArtifactUnusable, HeadgateError, RegistryUnreachable
+from services.work.tracking import artifacts, trust
 from services.work.tracking.client import first_line, shown, use_globally
 
 
@@ -18,11 +22,43 @@ def load_pyfunc(tracking_uri: str, model_uri: str) -> Any:
     files cannot be loaded.
     """
     import mlflow.pyfunc
-    from mlflow.exceptions import MlflowException
 
     use_globally(tracking_uri)
-    try:
+    with _in_words(tracking_uri, model_uri):
         return mlflow.pyfunc.load_model(model_uri)
+
+
+def load_checked(
+    tracking_uri: str, model_uri: str, digest: str = "", trusted: Collection[str] = ()
+) -> tuple[Any, tuple[str, ...]]:
+    """The model as `load_pyfunc` has it, looked at before any of its code runs; and warnings about that code.
+
+    `digest` is what the bundle recorded, "" where it recorded none; `trusted` are types that a skops file may hold
+    beside those we know. Raises ArtifactUnusable where the artifact is another by now, or holds unknown types.
+    """
+    import mlflow.artifacts
+    import mlflow.pyfunc
+
+    use_globally(tracking_uri)
+    with _in_words(tracking_uri, model_uri):
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))
+        if digest.startswith("sha256:") and artifacts.digest_of(folder) != digest:
+            raise ArtifactUnusable(
+                f"The artifact of {model_uri} changed since the bundle was made: it is not what was recorded.",
+                "Put the recorded files back, or log and register the model again.",
+            )
+        warnings = trust.look(folder, model_uri, trusted)
+        return mlflow.pyfunc.load_model(str(folder)), warnings
+
+
+@contextmanager
+def _in_words(tracking_uri: str, model_uri: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except HeadgateError:
+        raise
     except MlflowException as error:
         if "API request to" in error.message:
             raise RegistryUnreachable(

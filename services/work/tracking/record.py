@@ -35,17 +35,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_USER
 from services.errors import BadInput
 from services.work.tracking.facts import REGISTERED_AT_TAG, ModelVersion, PromptVersion
 from services.work.tracking.registry import Tracking
+from services.work.tracking.trust import TRUSTED_TYPES
 
-# Compiled parts of scikit-learn's own tree ensembles, which skops does not know. Nothing else is trusted.
-TRUSTED_TYPES = (
-    "sklearn.tree._tree.Tree",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss._loss.CyHalfBinomialLoss",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-)
 SIGNATURE_ROWS = 1000
 
 
