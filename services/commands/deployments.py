@@ -21,7 +21,7 @@ from services.store import audit, lookups
 from services.store.database import Store
 from services.store.models import Bundle, Deployment, Mover, Slot
 
-# Three times what a call to MLflow may take (its time limit of 3 s, one retry), and a margin (PROTOCOL-NOTES 1).
+# Three times what a call to MLflow may take (its time limit of 3 s, one retry), and a margin.
 LEASE = timedelta(seconds=20)
 LATE_WRITE = timedelta(days=1)  # a process that stalls longer than this has been ended by somebody
 LEAST_LEFT = 0.3  # of the lease, before a call to MLflow may begin
@@ -59,15 +59,19 @@ def pending(store: Store, *, replayed: bool | None = False, limit: int = 50) -> 
         return [id_ for id_, until in rows if id_ is not None and (until is None or until < now)]
 
 
-def slots(store: Store) -> list[SlotRef]:
-    """All slots in which something is live or on its way."""
+def slots(store: Store, *, stories: bool = False) -> list[SlotRef]:
+    """All slots in which something is live or on its way, except where a story's deployment is (with `stories`: all).
+
+    What a story left started is its teller's own, and gets the story's time.
+    """
     with store.reading() as session:
         rows = session.exec(
-            select(Slot.application, Slot.stage)
+            select(Slot.application, Slot.stage, Deployment.replayed)
+            .outerjoin(Deployment, col(Deployment.id) == col(Slot.pending_deployment_id))
             .where(col(Slot.live_deployment_id).is_not(None) | col(Slot.pending_deployment_id).is_not(None))
             .order_by(col(Slot.application), col(Slot.stage))
         )
-        return [SlotRef(application, stage) for application, stage in rows]
+        return [SlotRef(application, stage) for application, stage, told in rows if stories or not told]
 
 
 def slot_of(store: Store, deployment_id: int) -> SlotRef:
@@ -93,6 +97,13 @@ def take_lease(store: Store, ref: SlotRef, *, owner: str) -> Target | None:
         slot.lease_owner, slot.lease_until = owner, now + LEASE
         session.add(slot)
         return _target(session, slot, deployment_id)
+
+
+def busy(store: Store, ref: SlotRef) -> bool:
+    """Whether somebody holds the slot's lease this moment."""
+    with store.reading() as session:
+        slot = session.get(Slot, (ref.application, ref.stage))
+        return bool(slot and slot.lease_owner and slot.lease_until and slot.lease_until > clocks.wall())
 
 
 def _target(session: Session, slot: Slot, deployment_id: int) -> Target:

@@ -12,7 +12,7 @@ from services.commands import authority, progress, promotions
 from services.errors import ConditionsNotMet, Conflict, NotFound, Refused
 from services.rules import readiness
 from services.rules.domain import Action, BundleRef, DeploymentState, Person, Phase, SlotRef
-from services.rules.readiness import ActivePromotion, Facts, Live
+from services.rules.readiness import ActivePromotion, Facts
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
@@ -80,26 +80,26 @@ def carry_wish(store: Store, wish: Wish, *, actor: Person, clock: Clock) -> int:
 def _roll_back(store: Store, wish: Wish, actor: Person, clock: Clock, *, waits: bool) -> int:
     ref = wish.slot
     with store.writing() as session:
-        if (known := promotions.by_key(session, wish.key)) is not None:
-            return known
         lookups.required_stage(lookups.required_policy(session, ref.application), ref.stage)
         slot = lookups.locked_slot(session, ref)
+        if (known := promotions.by_key(session, wish.key)) is not None:
+            return known
         if wish.generation is not None and wish.generation != slot.generation:
             raise Conflict(f"{ref} has moved on since this page was loaded.", "Look at what is live now, then decide.")
         target = _target(session, ref, wish.to)
         assert target.id is not None
-        facts = load_one(session, target.id, ref.stage)
+        facts = progress.facts_to_act_on(session, target.id, ref.stage)
         _refuse(session, facts, wish, clock)
         if waits and facts.active and facts.active.phase is Phase.DEPLOYING and facts.active.writing:
             raise _StillWriting
-        removed = facts.live
+        removed = _removed(session, slot, facts)
         _take_the_slot(session, slot, facts.active, clock, f"Rolled back by {actor.name}: {wish.reason}")
         if not wish.drill:
             slot.hold_reason, slot.hold_by, slot.hold_since = f"Rolled back: {wish.reason}", actor.name, clock.now()
             session.add(slot)
         promotion = _promotion(session, wish, target.id, actor, clock, removed)
         if wish.quarantine and removed:
-            _quarantine_removed(session, removed.bundle_id, actor, clock, wish.reason)
+            _quarantine_removed(session, removed, actor, clock, wish.reason)
         facts = load_one(session, target.id, ref.stage)
         progress.start_deployment(session, slot, promotion, facts, clock)
         _record(session, wish, promotion, facts, removed, actor, clock)
@@ -107,8 +107,24 @@ def _roll_back(store: Store, wish: Wish, actor: Person, clock: Clock, *, waits: 
         return promotion.id
 
 
+@dataclass(frozen=True)
+class _Removed:
+    deployment_id: int
+    bundle_id: int
+    ref: BundleRef
+
+
+def _removed(session: Session, slot: Slot, facts: Facts) -> _Removed | None:
+    """What this takes away: what is live, or, going back to just that, what is on its way."""
+    if not facts.is_live:
+        return _Removed(facts.live.deployment_id, facts.live.bundle_id, facts.live.ref) if facts.live else None
+    if slot.pending_deployment_id is None or facts.active is None:
+        return None
+    return _Removed(slot.pending_deployment_id, facts.active.bundle_id, facts.active.ref)
+
+
 def _promotion(
-    session: Session, wish: Wish, target: int, actor: Person, clock: Clock, removed: Live | None
+    session: Session, wish: Wish, target: int, actor: Person, clock: Clock, removed: _Removed | None
 ) -> Promotion:
     promotion = Promotion(
         application=wish.slot.application,
@@ -138,7 +154,7 @@ def _record(
     wish: Wish,
     promotion: Promotion,
     facts: Facts,
-    removed: Live | None,
+    removed: _Removed | None,
     actor: Person,
     clock: Clock,
 ) -> None:
@@ -220,8 +236,7 @@ def _take_the_slot(session: Session, slot: Slot, active: ActivePromotion | None,
     session.flush()
 
 
-def _quarantine_removed(session: Session, bundle_id: int, actor: Person, clock: Clock, reason: str) -> None:
-    bundle = session.get(Bundle, bundle_id)
-    assert bundle is not None
+def _quarantine_removed(session: Session, removed: _Removed, actor: Person, clock: Clock, reason: str) -> None:
+    bundle = lookups.locked_bundle(session, removed.bundle_id)
     bundle.quarantined_at, bundle.quarantined_by, bundle.quarantine_reason = clock.now(), actor.name, reason
     session.add(bundle)

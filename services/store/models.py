@@ -293,7 +293,7 @@ class Slot(SQLModel, table=True):
 
 
 class Mover(SQLModel, table=True):
-    """One holding of a slot's lease. One that never ended may still write late: then it was Headgate, and nobody else."""
+    """One holding of a slot's lease. One that never ended may still write late: then it was Headgate itself."""
 
     __tablename__ = "mover"
     id: int | None = Field(default=None, primary_key=True)

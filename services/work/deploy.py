@@ -6,6 +6,7 @@ where it stopped.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from services import clock as clocks
 from services.clock import Clock
 from services.commands import deployments
 from services.commands.deployments import Target
@@ -21,6 +23,11 @@ from services.errors import ArtifactUnusable, Fenced, NotFound, RegistryRefused,
 from services.rules.domain import Component, ComponentKind, SlotRef
 from services.store.database import Store
 from services.work.tracking import ModelVersion, Tracking, bundle_name
+
+HEALINGS = 5  # how often a mover that lost its place tries to put right what it wrote
+HEAL_AGAIN_SECONDS = 0.2
+
+log = logging.getLogger("headgate.deploy")
 
 
 class Ended(StrEnum):
@@ -50,23 +57,49 @@ def carry_out(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock) 
 
 def _deploy(store: Store, tracking: Tracking, target: Target, owner: str, clock: Clock) -> Ended:
     try:
+        ended = _attempt(store, tracking, target, owner, clock)
+    except Fenced:
+        deployments.release_lease(store, target.slot, owner=owner)
+        ended = Ended.BUSY
+    if ended is Ended.WAITING:
+        return ended  # its moving is not ended: a call that timed out may still be carried out by MLflow, later
+    if ended is Ended.LIVE or _healed(store, tracking, target.slot, clock, _LATE[ended]):
+        deployments.end_moving(store, owner=owner)
+    return ended
+
+
+_LATE = {
+    Ended.BUSY: "a deployment that had lost its place may have written late",
+    Ended.FAILED: "a deployment failed after an earlier try of it may have written",
+}
+
+
+def _attempt(store: Store, tracking: Tracking, target: Target, owner: str, clock: Clock) -> Ended:
+    """Raises Fenced where the right to write was lost."""
+    began = clocks.monotonic()
+    try:
         note = _move(store, tracking, target, owner, clock)
-        deployments.complete(store, target, owner=owner, clock=clock, note=note)
-        ended = Ended.LIVE
     except RegistryUnreachable as error:
-        # Its moving is not ended: a call that timed out may still be carried out by MLflow, later.
         deployments.note_trouble(store, target, owner=owner, note=str(error))
         return Ended.WAITING
     except (RegistryRefused, NotFound, ArtifactUnusable) as error:
         deployments.fail(store, target, owner=owner, clock=clock, reason=str(error))
-        ended = Ended.FAILED
-    except Fenced:
-        deployments.release_lease(store, target.slot, owner=owner)
-        why = "a deployment that had lost its place may have written late"
-        heal(store, tracking, target.slot, clock=clock, why=why)
-        ended = Ended.BUSY
-    deployments.end_moving(store, owner=owner)
-    return ended
+        return Ended.FAILED
+    clock.elapse(clocks.monotonic() - began)
+    deployments.complete(store, target, owner=owner, clock=clock, note=note)
+    return Ended.LIVE
+
+
+def _healed(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, why: str) -> bool:
+    """Whether the aliases are known to say what the slot says. Where not, reconcile takes them for a late write."""
+    try:
+        for _ in range(HEALINGS):
+            if _heal(store, tracking, slot, clock, why) is not None:
+                return True
+            clocks.sleep(HEAL_AGAIN_SECONDS)
+    except (RegistryUnreachable, RegistryRefused, NotFound, ArtifactUnusable) as error:
+        log.warning("the aliases of %s are left to reconcile: %s", slot, error)
+    return False
 
 
 def _move(store: Store, tracking: Tracking, target: Target, owner: str, clock: Clock) -> str:
@@ -178,10 +211,15 @@ def heal(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock, why: 
 
     Takes the lease; where somebody else has it they are putting it right this moment, and nothing is done here.
     """
+    return _heal(store, tracking, slot, clock, why) or []
+
+
+def _heal(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, why: str) -> list[str] | None:
+    """None where somebody else has the lease, or takes the place of this one in its turn."""
     owner = new_owner()
     target = deployments.take_lease(store, slot, owner=owner)
     if target is None:
-        return []
+        return None if deployments.busy(store, slot) else []
     if target.pending:
         _deploy(store, tracking, target, owner, clock)
         return []
@@ -191,6 +229,8 @@ def heal(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock, why: 
             _write_again(store, tracking, target, owner)
             deployments.record_repair(store, target, clock=clock, repaired=wrong, why=why)
         return wrong
+    except Fenced:
+        return None  # what was just written may be late in its turn
     finally:
         deployments.release_lease(store, slot, owner=owner)
 

@@ -41,7 +41,7 @@ def reconcile(store: Store, tracking: Tracking, *, clock: Clock) -> list[Reconci
     for promotion_id in promotions.left_behind(store):
         promotions.resume(store, promotion_id, clock=clock)
     found = []
-    for slot in deployments.slots(store):
+    for slot in deployments.slots(store, stories=clock.replayed):
         try:
             found.append(reconcile_slot(store, tracking, slot, clock=clock))
         except HeadgateError as error:
@@ -58,9 +58,11 @@ def reconcile_slot(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Cl
         return Reconciled(slot, finished=ended.value)
     owner = deploy.new_owner()
     target = deployments.take_lease(store, slot, owner=owner)
-    if target is None or target.pending:
+    if target is None:
         return Reconciled(slot)
     try:
+        if target.pending:  # it came in this moment
+            return Reconciled(slot)
         wrong = deploy.strays(tracking, target)
         why = _ours(store, tracking, target, wrong)
     finally:
