@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     field_validator,
     model_validator,
@@ -40,6 +41,15 @@ def _duration(value: object) -> object:
     return timedelta(**{UNITS[match[2]]: float(match[1])})
 
 
+def _written(value: timedelta) -> str:
+    """As a person would write it in the file: 7d, not P7D."""
+    seconds = value.total_seconds()
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size:g}{unit}"
+    return f"{seconds:g}s"
+
+
 def _lasting(value: timedelta) -> timedelta:
     if not value:
         raise ValueError("is zero, so nothing could ever satisfy it; write a duration such as 7d")
@@ -53,7 +63,7 @@ def _plain_name(value: object) -> object:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written, when_used="json")]
 LastingDuration = Annotated[Duration, AfterValidator(_lasting)]
 Name = Annotated[str, BeforeValidator(_plain_name)]
 
