@@ -44,4 +44,4 @@ if st.runtime.exists():
     draw()
 else:
     app = st.App(__file__, on_script_error=frame.told)
-    frame.announce(pages())
+    frame.announce(pages)

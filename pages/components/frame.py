@@ -54,12 +54,12 @@ def guards(draw: Callable[P, None]) -> Callable[P, None]:
     return wrapped
 
 
-def announce(pages: list[Any]) -> None:
+def announce(pages: Callable[[], list[Any]]) -> None:
     """Name the pages before the first visitor comes: a deep link is then never taken for one that does not exist."""
     bare = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
     level = bare.level
     bare.setLevel(logging.ERROR)  # it warns that nobody is looking yet, which is the point
-    st.navigation(pages)
+    st.navigation(pages())
     bare.setLevel(level)
 
 

@@ -37,9 +37,7 @@ def to_overview(label: str = "Overview") -> None:
 
 
 def _link(page: str, label: str, query: Mapping[str, str], icon: str) -> None:
-    st.page_link(
-        page, label=f"**{text.plain(label, 80)}**", icon=theme.icon(icon) if icon else "", query_params=dict(query)
-    )
+    st.page_link(page, label=f"**{text.plain(label, 80)}**", icon=theme.icon(icon), query_params=dict(query))
 
 
 def parameter(name: str) -> str:

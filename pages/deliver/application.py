@@ -261,7 +261,7 @@ def _policy(view: ApplicationView) -> None:
     current = next((revision.number for revision in view.revisions if revision.in_force), numbers[0])
     number = current
     if len(numbers) > 1:
-        number = st.segmented_control("Revision", numbers, default=current, required=True, key="revision") or current
+        number = st.selectbox("Revision", numbers, index=numbers.index(current), key="revision", width=140)
     shown = by_number[number]
     who = desk.here().name_of(shown.actor)
     state = "in force" if shown.in_force else "no longer in force"

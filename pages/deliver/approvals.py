@@ -61,13 +61,12 @@ def _chosen(found: Inbox, asked: str) -> Question | None:
         return None
     ordered = [*found.mine, *(q for q in found.questions if q.barred)]
     if len(ordered) > 1:
-        chosen = st.pills(
+        chosen = st.radio(
             "Waiting",
             [str(question.promotion.id) for question in ordered],
+            horizontal=True,
             format_func=lambda key: text.plain(f"{by_id[key].promotion.ref} to {by_id[key].promotion.stage}", 60),
-            default=asked or str(ordered[0].promotion.id),
             label_visibility="collapsed",
-            required=True,
             key="promotion",
             bind="query-params",
         )

@@ -89,8 +89,15 @@ def _stage(view: BundleView) -> StageView | None:
         return None
     names = [stage.facts.stage for stage in view.stages]
     first = view.next_stage or names[-1]
-    chosen = st.segmented_control(
-        "Stage", names, default=first, required=True, key="stage", bind="query-params", label_visibility="collapsed"
+    chosen = st.radio(
+        "Stage",
+        names,
+        index=names.index(first),
+        format_func=lambda name: text.plain(name, 40),
+        horizontal=True,
+        key="stage",
+        bind="query-params",
+        label_visibility="collapsed",
     )
     return view.stage(chosen) or view.stage(first)
 

@@ -84,11 +84,10 @@ def _filters(found: Page) -> None:
         if len(found.applications) > 1:
             _choice("Application", "application", ["", *found.applications])
         _choice("Live in", "stage", ["", *found.stages])
-        st.segmented_control(
+        st.radio(
             "Show",
             [only.value for only in Only],
-            default=Only.ANY.value,
-            required=True,
+            horizontal=True,
             key="only",
             bind="query-params",
             on_change=_turn,
