@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from services.cli import waiting
 from services.cli.desk import Json, desk, hint, print_json, say, table, working
+from services.cli.times import moment
 from services.commands import bundles as commands
 from services.errors import BadInput
 from services.queries import bundles as reading
 from services.queries.differences import Change, Difference
 from services.rules.digests import short
-from services.rules.domain import BundleRef
+from services.rules.domain import BundleRef, Commit
 
 app = typer.Typer(help="The bundles: everything that travels to production together.", no_args_is_help=True)
 Ref = Annotated[str, typer.Argument(metavar="BUNDLE", help="application/number, such as flight-delay/12")]
@@ -30,6 +32,10 @@ def add(
         list[str] | None,
         typer.Option("--prompt", metavar="NAME/VERSION", help="A prompt; may be given more than once."),
     ] = None,
+    commits: Annotated[
+        list[str] | None,
+        typer.Option("--commit", metavar="SHA=TIME", help="A commit in it, for lead time; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Name a bundle's model and prompts by hand; what belongs to them is collected as `sync` does."""
@@ -38,6 +44,8 @@ def add(
     at = desk()
     with working("Reading MLflow"):
         draft = adding.draft(at.store, at.tracking, at.settings, application, model, [_prompt(p) for p in prompt or []])
+        if commits:
+            draft = replace(draft, commits=tuple(_commit(text) for text in commits))
         found = commands.register(at.store, draft, actor=at.actor, clock=at.clock)
     if found.promotion_id is not None:
         waiting.see_through(at, found.promotion_id)
@@ -45,6 +53,14 @@ def add(
         print_json({"bundle": str(found.ref), "created": found.created})
     else:
         say(f"{found.ref} is new." if found.created else f"The same components are {found.ref} already.")
+
+
+def _commit(text: str) -> Commit:
+    sha, equals, when = text.partition("=")
+    at = moment(when) if equals else None
+    if at is None or not sha:
+        raise BadInput(f"{text!r} is not a commit.", "Write sha=time, for example 40a6f0b=2026-11-02T09:00:00Z.")
+    return Commit(sha, at)
 
 
 def _prompt(text: str) -> tuple[str, str]:

@@ -158,6 +158,17 @@ def report(
     _print_results(gate_report.latest(at.store, BundleRef.parse(bundle), stage), as_json, judge=False)
 
 
+@gate.command("decide")
+def decide(
+    run: Annotated[int, typer.Argument(metavar="RUN", help="The gate run's number, from `gate report --json`.")],
+    defect: Annotated[bool, typer.Option("--defect/--false", help="Was there a defect, or was the block false?")],
+) -> None:
+    """Say of a block whether it was right: what the gate catch rate is made of."""
+    at = desk()
+    gates.decide(at.store, run, defect=defect, actor=at.actor, clock=at.clock)
+    say(f"Gate run {run}: {'a defect' if defect else 'a false block'}.")
+
+
 def _print_results(results: list[dict[str, object]], as_json: bool, judge: bool = True) -> None:
     if as_json:
         print_json({"gates": results})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from services.cli import bundles, deciding, looking, mending, running
+from services.cli import bundles, deciding, incidents, looking, mending, running
 from services.cli.desk import Chosen, err
 from services.errors import HeadgateError
 
@@ -27,6 +27,8 @@ app.add_typer(bundles.app, name="bundle")
 app.add_typer(deciding.gate, name="gate")
 app.add_typer(mending.hold, name="hold")
 app.add_typer(mending.freeze, name="freeze")
+app.add_typer(incidents.app, name="incident")
+app.add_typer(incidents.deployment, name="deployment")
 app.add_typer(looking.audit, name="audit")
 
 

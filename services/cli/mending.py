@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from services.cli import waiting
 from services.cli.desk import Json, desk, print_json, say, working
+from services.cli.times import moment
 from services.commands import drills, freezes, holds, strays
 from services.commands.strays import Choice
-from services.errors import BadInput, HeadgateError
+from services.errors import HeadgateError
 from services.queries import drills as reading
 from services.rules.domain import SlotRef
 
@@ -49,8 +49,8 @@ def freeze_set(stage: Stage, reason: Reason, begins: Moment = None, ends: Moment
         actor=at.actor,
         clock=at.clock,
         reason=reason,
-        begins=_moment(begins),
-        ends=_moment(ends),
+        begins=moment(begins),
+        ends=moment(ends),
     )
     say(f"{stage} is frozen. Rolling back stays possible.")
 
@@ -61,18 +61,6 @@ def freeze_lift(stage: Stage, reason: Reason = "") -> None:
     at = desk()
     freezes.lift(at.store, SlotRef.parse(stage), actor=at.actor, clock=at.clock, reason=reason)
     say(f"{stage} is not frozen any more.")
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(f"{text!r} is not a time.", "Write ISO 8601, for example 2026-12-24T12:00:00Z.") from error
-    if moment.tzinfo is None:
-        raise BadInput(f"{text!r} has no zone.", "Add Z for UTC, or an offset such as +01:00.")
-    return moment.astimezone(UTC)
 
 
 def restore_alias(stage: Stage, reason: Reason = "") -> None:

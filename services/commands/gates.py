@@ -16,7 +16,7 @@ from sqlmodel import Session, col, or_, select
 from services import clock as clocks
 from services.clock import Clock
 from services.commands import authority, progress
-from services.errors import BadInput, Fenced
+from services.errors import BadInput, Conflict, Fenced, NotFound
 from services.rules.digests import short
 from services.rules.domain import (
     BundleRef,
@@ -328,4 +328,27 @@ def waiting(store: Store, *, limit: int = 20) -> list[int]:
                 .order_by(col(GateRun.id))
                 .limit(limit)
             )
+        )
+
+
+def decide(store: Store, run_id: int, *, defect: bool, actor: Person, clock: Clock) -> None:
+    """Say of a block whether it was right (`defect`) or a false one: what the catch rate is made of."""
+    authority.require(actor, authority.MAKERS, "judge a gate's block")
+    with store.writing() as session:
+        run = session.get(GateRun, run_id)
+        if run is None:
+            raise NotFound(f"There is no gate run {run_id}.", "`headgate gate report` shows their numbers.")
+        if run.state is not RunState.FINISHED or run.verdict in (Verdict.PASSED, Verdict.SKIPPED, None):
+            raise Conflict(f"Gate run {run_id} blocked nothing.", "Only a block can be right or false.")
+        run.decision, run.decided_by = ("defect" if defect else "false"), actor.name
+        session.add(run)
+        audit.record(
+            session,
+            actor=actor.name,
+            action="gate.decided",
+            clock=clock,
+            application=run.application,
+            subject=f"gate run {run_id}",
+            gate=run.gate,
+            decision=run.decision,
         )

@@ -177,6 +177,7 @@ def start_deployment(session: Session, slot: Slot, promotion: Promotion, facts: 
         promotion_id=promotion.id,
         state=DeploymentState.STARTED,
         kind=_kind(session, facts, promotion),
+        declared_kind=promotion.declared_kind,
         planned=promotion.planned,
         fixes=promotion.fixes,
         blames=promotion.blames,

@@ -254,6 +254,7 @@ class Deployment(SQLModel, table=True):
     promotion_id: int | None = Field(default=None, foreign_key="promotion.id", index=True)
     state: DeploymentState = _enum(DeploymentState)
     kind: DeploymentKind = _enum(DeploymentKind)
+    declared_kind: DeploymentKind | None = _enum(DeploymentKind, nullable=True)  # empty: it follows from the order
     planned: bool = True
     fixes: str = _text()
     blames: int | None = None

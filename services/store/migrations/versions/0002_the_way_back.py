@@ -124,6 +124,19 @@ def upgrade() -> None:
     op.create_index(op.f("ix_mover_owner"), "mover", ["owner"], unique=False)
     op.add_column("deployment", sa.Column("drill", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("deployment", sa.Column("adopted", sa.Boolean(), server_default=sa.false(), nullable=False))
+    kinds = sa.Enum(
+        "release",
+        "redeploy",
+        "rollback",
+        "repromotion",
+        "hotfix",
+        "retrain",
+        name="deploymentkind",
+        native_enum=False,
+        length=20,
+    )
+    op.add_column("deployment", sa.Column("declared_kind", kinds, nullable=True))
+    op.create_index(op.f("ix_deployment_declared_kind"), "deployment", ["declared_kind"], unique=False)
     op.add_column("deployment", sa.Column("external_id", sa.String(), nullable=True))
     op.create_index("uq_deployment_external", "deployment", ["application", "external_id"], unique=True)
     op.add_column("incident", sa.Column("done", sa.Text(), server_default="", nullable=False))
