@@ -1,9 +1,10 @@
-"""What people do from a page: one command, one message, one rerun."""
+"""What people do from a page: one button, one command, one message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -14,23 +15,59 @@ from services.errors import HeadgateError
 
 REFUSAL = "refusal"
 DONE = "done"
+CARRIED_OUT = "carried out"
+Look = Literal["primary", "secondary", "tertiary"]
 
 
-def act(command: Callable[..., Any], *args: Any, done: str, **kwargs: Any) -> None:
-    """Carry out one command as this person, now; then draw the page again with what came of it.
+@dataclass(frozen=True)
+class Offer:
+    """One command as this page offers it now, with what the person sees: a version, a generation, a key.
 
-    `done` is said when it worked. A refusal stays on the page until the next action. The command is handed whatever
-    makes a second click the same as the first: a key, a version, a generation.
+    `words` names the fields that the person fills in, by the command's argument. `address` is where the page goes on.
     """
-    here = desk.here()
+
+    command: Callable[..., Any]
+    args: tuple[Any, ...]
+    done: str
+    more: dict[str, Any] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    address: dict[str, str] = field(default_factory=dict)
+
+
+def button(label: str, offer: Offer, *, key: str, icon: str, look: Look = "secondary", disabled: bool = False) -> bool:
+    """A button for one offer. `key` names the offer, and changes with what the page shows.
+
+    What is carried out is what was on the screen when it was pressed, whatever has changed since: the service then says
+    what is in the way. Returns whether it was pressed, for a dialog that closes.
+    """
+    return st.button(
+        text.plain(label, 60),
+        key=key,
+        type=look,
+        icon=theme.icon(icon),
+        disabled=disabled,
+        on_click=_carry_out,
+        args=(key, offer),
+    )
+
+
+def _carry_out(key: str, offer: Offer) -> None:
+    """A second press of the same offer does nothing more; the store would see to that as well."""
+    carried_out: set[str] = st.session_state.setdefault(CARRIED_OUT, set())
     st.session_state.pop(REFUSAL, None)
+    if key in carried_out:
+        return
+    here = desk.here()
+    words = {name: st.session_state.get(field_key) or "" for name, field_key in offer.words.items()}
+    st.query_params.update(offer.address)
     try:
-        command(here.store, *args, actor=here.person, clock=WallClock(), **kwargs)
-        st.session_state[DONE] = done
+        offer.command(here.store, *offer.args, actor=here.person, clock=WallClock(), **offer.more, **words)
     except HeadgateError as error:
         st.session_state[REFUSAL] = (_where(), error.message, error.remedy)
+    else:
+        carried_out.add(key)
+        st.session_state[DONE] = offer.done
     reads.forget()
-    st.rerun()
 
 
 def say() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import streamlit as st
 
@@ -22,6 +21,7 @@ from pages.components import (
     theme,
     times,
 )
+from pages.components.actions import Look, Offer
 from pages.components.charts import Bar
 from pages.components.theme import Tone
 from services.commands import holds, rollbacks
@@ -97,12 +97,11 @@ def _hold(name: str, stage: StageNow) -> None:
             ),
             width="content",
         )
-        if bundle.may_lead(desk.here().person) and st.button(
-            "Lift the hold", key=f"hold {stage.stage} {stage.generation}", icon=theme.icon("hold"), type="tertiary"
-        ):
-            actions.act(
-                holds.lift, SlotRef(name, stage.stage), done=f"Automation may bring bundles to {stage.stage} again."
-            )
+        if bundle.may_lead(desk.here().person):
+            slot = SlotRef(name, stage.stage)
+            offer = Offer(holds.lift, (slot,), done=f"Automation may bring bundles to {stage.stage} again.")
+            key = f"hold {slot} {stage.hold.since}"
+            actions.button("Lift the hold", offer, key=key, icon="hold", look="tertiary")
 
 
 def _way_back(view: ApplicationView) -> None:
@@ -118,7 +117,7 @@ def _offer(name: str, main: str, stages: tuple[str, ...]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         for stage in (main, *(stage for stage in stages if stage != main)):
             label = f"Roll back {text.plain(stage)}"
-            look: Literal["primary", "tertiary"] = "primary" if stage == main else "tertiary"
+            look: Look = "primary" if stage == main else "tertiary"
             if st.button(label, key=f"roll back {stage}", type=look, icon=theme.icon("rollback")):
                 _dialog(name, stage)
 
@@ -147,23 +146,27 @@ def roll_back(offer: RollbackOffer) -> None:
         st.markdown("None of them is verified and free of objections, so none is preselected.")
         return
     st.markdown(consequences(offer, chosen))
-    reason = st.text_area("Reason", key=f"why {offer.slot}", placeholder="What went wrong, in a sentence", height=80)
+    field = f"why {offer.slot} {offer.generation}"
+    st.text_area("Reason", key=field, placeholder="What went wrong, in a sentence", height=80, max_chars=1000)
     removed = offer.live.ref if offer.live else None
     quarantine = removed is not None and st.checkbox(
         f"Quarantine {text.plain(removed)} too, so that nobody promotes it again", key=f"quarantine {offer.slot}"
     )
-    offered = f"roll back {offer.slot} at {offer.generation} by {desk.here().person.name}"
-    if st.button(f"Roll back to {text.plain(chosen)}", key=offered, type="primary", icon=theme.icon("rollback")):
-        actions.act(
-            rollbacks.roll_back,
-            offer.slot,
-            to=BundleRef.parse(chosen),
-            reason=reason or "",
-            quarantine=bool(quarantine),
-            key=f"{offered} to {chosen}",
-            generation=offer.generation,
-            done=f"{offer.slot.stage} goes back to {chosen}.",
-        )
+    key = f"roll back {offer.slot} at {offer.generation} to {chosen} by {desk.here().person.name}"
+    command = Offer(
+        rollbacks.roll_back,
+        (offer.slot,),
+        done=f"{offer.slot.stage} goes back to {chosen}.",
+        more={
+            "to": BundleRef.parse(chosen),
+            "quarantine": bool(quarantine),
+            "key": key,
+            "generation": offer.generation,
+        },
+        words={"reason": field},
+    )
+    if actions.button(f"Roll back to {chosen}", command, key=key, icon="rollback", look="primary"):
+        st.rerun()
 
 
 def _about(offer: RollbackOffer, ref: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import streamlit as st
 
 from pages.components import (
@@ -17,14 +20,16 @@ from pages.components import (
     status,
     tables,
     text,
-    theme,
     times,
 )
+from pages.components.actions import Look, Offer
 from pages.components.theme import Tone
 from services.commands import approvals, gates, promotions
 from services.queries import inbox, watching
 from services.queries.inbox import Decided, Inbox, Question
 from services.rules.domain import Decision
+
+DONE = {"Approve": "Approved", "Reject": "Rejected", "Withdraw": "Withdrawn"}
 
 
 def draw() -> None:
@@ -124,50 +129,39 @@ def _decide(question: Question) -> None:
         return
     if question.evidence_has_aged:
         _aged(question, seen)
-    comment = st.text_input(
+    st.text_input(
         "Comment", key=f"comment {seen}", placeholder="Why, in a sentence. A rejection needs one.", max_chars=1000
     )
     with st.container(horizontal=True):
         if not question.barred:
-            _approve(question, seen, comment or "")
-        if st.button("Reject", key=f"reject {seen}", icon=theme.icon("reject")):
-            actions.act(
-                approvals.reject,
-                line.id,
-                comment=comment or "",
-                version=line.version,
-                done=f"Rejected: {line.ref} for {line.stage}.",
-            )
-        if _may_withdraw(question) and st.button("Withdraw", key=f"withdraw {seen}", icon=theme.icon("withdraw")):
-            actions.act(
-                promotions.withdraw,
-                line.id,
-                reason=comment or "",
-                version=line.version,
-                done=f"Withdrawn: {line.ref} for {line.stage}.",
-            )
+            _button("Approve", approvals.approve, question, seen, look="primary", seen=question.evidence_digest)
+        _button("Reject", approvals.reject, question, seen)
+        if _may_withdraw(question):
+            _button("Withdraw", promotions.withdraw, question, seen)
 
 
-def _approve(question: Question, seen: str, comment: str) -> None:
-    line, aged = question.promotion, question.evidence_has_aged
-    if st.button("Approve", key=f"approve {seen}", type="primary", icon=theme.icon("approve"), disabled=aged):
-        actions.act(
-            approvals.approve,
-            line.id,
-            comment=comment,
-            seen=question.evidence_digest,
-            version=line.version,
-            done=f"Approved: {line.ref} for {line.stage}.",
-        )
+def _button(
+    label: str, command: Callable[..., Any], question: Question, offered: str, look: Look = "secondary", **more: str
+) -> None:
+    line = question.promotion
+    offer = Offer(
+        command,
+        (line.id,),
+        done=f"{DONE[label]}: {line.ref} for {line.stage}.",
+        more={"version": line.version, **more},
+        words={"reason" if label == "Withdraw" else "comment": f"comment {offered}"},
+        address={"promotion": str(line.id)},  # so that the page shows what becomes of it, and not the next in line
+    )
+    aged = label == "Approve" and question.evidence_has_aged
+    actions.button(label, offer, key=f"{label} {offered}", icon=label.lower(), look=look, disabled=aged)
 
 
 def _aged(question: Question, seen: str) -> None:
+    line = question.promotion
     reason = next(c.reason for c in question.standing.conditions if c.name == "gates")
     st.markdown(status.coloured(Tone.ATTENTION, f"The evidence has to be renewed before it can be approved: {reason}"))
-    if st.button("Run the gates again", key=f"gates {seen}", icon=theme.icon("rerun")):
-        actions.act(
-            gates.request, question.promotion.ref, question.promotion.stage, done="The gates are running again."
-        )
+    offer = Offer(gates.request, (line.ref, line.stage), done="The gates are running again.")
+    actions.button("Run the gates again", offer, key=f"gates {seen}", icon="rerun")
 
 
 def _may_reject(question: Question) -> bool:

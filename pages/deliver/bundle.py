@@ -21,6 +21,7 @@ from pages.components import (
     theme,
     times,
 )
+from pages.components.actions import Offer
 from pages.components.theme import Tone
 from services.commands import bundles, gates, promotions
 from services.queries import bundle
@@ -122,35 +123,29 @@ def _promote(stage: StageView) -> None:
             "Review and decide", key=f"review {own.id}", type="primary", icon=theme.icon("approval")
         ):
             st.switch_page(links.APPROVALS, query_params={"promotion": str(own.id)})
-        if own.phase in OPEN_PHASES and st.button(
-            "Withdraw promotion", key=f"withdraw {own.id}", icon=theme.icon("withdraw")
-        ):
-            actions.act(promotions.withdraw, own.id, done=f"Withdrawn: {facts.ref} for {facts.stage}.")
+        if own.phase in OPEN_PHASES:
+            offer = Offer(promotions.withdraw, (own.id,), done=f"Withdrawn: {facts.ref} for {facts.stage}.")
+            actions.button("Withdraw promotion", offer, key=f"withdraw {own.id} {own.phase}", icon="withdraw")
         return
     if facts.is_live or not stage.can_be_asked_for:
         return
     # The key is that of the offer: what the page shows now. Two clicks on the same offer are one promotion.
-    label = f"Promote to {text.plain(facts.stage)}"
-    if st.button(label, key=stage.offer_key, type="primary", icon=theme.icon("promote")):
-        actions.act(
-            promotions.request,
-            facts.ref,
-            facts.stage,
-            key=stage.offer_key,
-            done=f"Asked for: {facts.ref} to {facts.stage}.",
-        )
+    offer = Offer(
+        promotions.request,
+        (facts.ref, facts.stage),
+        done=f"Asked for: {facts.ref} to {facts.stage}.",
+        more={"key": stage.offer_key},
+    )
+    actions.button(f"Promote to {facts.stage}", offer, key=stage.offer_key, icon="promote", look="primary")
 
 
 def _run_gates(view: BundleView, stage: StageView) -> None:
     if not stage.gates:
         return
+    place = stage.facts.stage
     latest = max((gate.run_id or 0 for gate in stage.gates), default=0)
-    if st.button(
-        f"Run gates of {text.plain(stage.facts.stage)}",
-        key=f"gates {stage.facts.stage} {latest}",
-        icon=theme.icon("gate"),
-    ):
-        actions.act(gates.request, view.ref, stage.facts.stage, done=f"The gates of {stage.facts.stage} are running.")
+    offer = Offer(gates.request, (view.ref, place), done=f"The gates of {place} are running.")
+    actions.button(f"Run gates of {place}", offer, key=f"gates {view.ref} {place} {latest}", icon="gate")
 
 
 @st.dialog("Quarantine")
@@ -163,11 +158,15 @@ def _quarantine(view: BundleView) -> None:
             f" It stays live in {text.listed(list(view.live_in))} until somebody rolls back." if view.live_in else ""
         )
         st.markdown(f"Nobody may promote {text.plain(view.ref)} until the quarantine is lifted.{text.plain(where)}")
-    reason = st.text_input("Reason", max_chars=1000, placeholder="What others should know", key="quarantine reason")
+    field = f"reason {view.ref}"
+    st.text_input("Reason", max_chars=1000, placeholder="What others should know", key=field)
     command = bundles.unquarantine if view.quarantine else bundles.quarantine
     done = f"{view.ref} may be promoted again." if view.quarantine else f"{view.ref} is quarantined."
-    if st.button("Lift it" if view.quarantine else "Quarantine it", type="primary", key="quarantine now"):
-        actions.act(command, view.ref, reason=reason or "", done=done)
+    offer = Offer(command, (view.ref,), done=done, words={"reason": field})
+    since = view.quarantine.since if view.quarantine else "never"
+    label = "Lift it" if view.quarantine else "Quarantine it"
+    if actions.button(label, offer, key=f"quarantine {view.ref} {since}", icon="quarantine", look="primary"):
+        st.rerun()
 
 
 def _gates(view: BundleView, stage: StageView | None) -> None:
