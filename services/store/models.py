@@ -22,7 +22,7 @@ from services.rules.domain import (
     RunState,
     Verdict,
 )
-from services.store.types import Json, UtcDateTime, enum_type
+from services.store.column_types import Json, UtcDateTime, enum_type
 
 
 def _time(nullable: bool = False, index: bool = False) -> Any:

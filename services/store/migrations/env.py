@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
 from services.store import models  # noqa: F401  (fills SQLModel.metadata, which autogenerate compares with)
-from services.store.types import UtcDateTime
+from services.store.column_types import UtcDateTime
 
 
 def _render(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
@@ -17,7 +17,7 @@ def _render(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[Fals
     if kind == "type" and isinstance(item, AutoString):
         return "sa.String()"
     if kind == "type" and isinstance(item, (UtcDateTime, JSON)):
-        autogen.imports.add("from services.store.types import Json, UtcDateTime")
+        autogen.imports.add("from services.store.column_types import Json, UtcDateTime")
         return "UtcDateTime()" if isinstance(item, UtcDateTime) else "Json"
     return False
 

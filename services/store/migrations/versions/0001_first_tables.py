@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.store.types import Json, UtcDateTime
+from services.store.column_types import Json, UtcDateTime
 
 GENESIS = "sha256:" + "0" * 64
 

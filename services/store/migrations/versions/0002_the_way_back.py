@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.store.types import Json, UtcDateTime
+from services.store.column_types import Json, UtcDateTime
 
 # An imported deployment is history: it never holds a slot.
 LIVE = "state = 'succeeded' AND superseded_at IS NULL AND external_id IS NULL"
