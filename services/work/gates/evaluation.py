@@ -124,27 +124,44 @@ def measure(rule: Rule, truth: pd.Series, predicted: np.ndarray[Any, Any]) -> Me
 
     Raises BadInput or ArtifactUnusable where the two do not fit the metric.
     """
+    one_a_row(truth, predicted)
+    if rule.metric in metric_names.REGRESSION:
+        actual = numeric_target(rule.metric, truth)
+        numbers = predictions.numbers(predicted)
+        return Measured(intervals.from_rows(rule.metric, actual, numbers, rule.confidence), len(actual))
+    if rule.metric == "accuracy" and truth.nunique() > 2:
+        hits = int((truth.astype(str).to_numpy() == pd.Series(predicted).astype(str).to_numpy()).sum())
+        return Measured(intervals.rate(hits, len(truth), rule.confidence), len(truth))
+    positive = positive_class(truth)
+    are_yes = (truth == positive).to_numpy(dtype=bool)
+    yes = int(are_yes.sum())
+    if not 0 < yes < len(are_yes):  # no metric of two classes means anything with one
+        nothing = Interval(math.nan, math.nan, math.nan, "none")
+        return Measured(nothing, len(are_yes), yes, 0)
+    if rule.metric in predictions.FROM_PROBABILITIES:
+        interval = _from_probabilities(rule, are_yes, predictions.numbers(predicted))
+    else:
+        interval = _from_labels(rule, are_yes, predictions.said_yes(predicted, positive))
+    return Measured(interval, len(are_yes), yes, min(yes, len(are_yes) - yes))
+
+
+def one_a_row(truth: pd.Series, predicted: np.ndarray[Any, Any]) -> None:
+    """Raises ArtifactUnusable where the model did not answer once for each row."""
     if predicted.shape != (len(truth),):
         raise ArtifactUnusable(
             f"The model answered {many(len(predicted), 'value')} for {many(len(truth), 'row')}.",
             "Correct the model: it must give one prediction a row.",
         )
-    if rule.metric in metric_names.REGRESSION:
-        return _regression(rule, truth, predicted)
-    if rule.metric == "accuracy" and truth.nunique() > 2:
-        hits = int((truth.astype(str).to_numpy() == pd.Series(predicted).astype(str).to_numpy()).sum())
-        return Measured(intervals.rate(hits, len(truth), rule.confidence), len(truth))
-    positive = positive_class(truth)
-    actual = (truth == positive).to_numpy(dtype=bool)
-    yes = int(actual.sum())
-    if not 0 < yes < len(actual):  # no metric of two classes means anything with one
-        nothing = Interval(math.nan, math.nan, math.nan, "none")
-        return Measured(nothing, len(actual), yes, 0)
-    if rule.metric in predictions.FROM_PROBABILITIES:
-        interval = _from_probabilities(rule, actual, predictions.numbers(predicted))
-    else:
-        interval = _from_labels(rule, actual, predictions.said_yes(predicted, positive))
-    return Measured(interval, len(actual), yes, min(yes, len(actual) - yes))
+
+
+def numeric_target(metric: str, truth: pd.Series) -> intervals.Floats:
+    """The target as finite numbers. Raises BadInput where it is not."""
+    if not pd.api.types.is_numeric_dtype(truth.dtype):
+        raise BadInput(f"{metric} needs a number as target, and '{truth.name}' is not one.", "Choose another metric.")
+    actual = truth.to_numpy(dtype=float)
+    if not np.isfinite(actual).all():
+        raise BadInput(f"The target '{truth.name}' has infinite values.", "Correct the held-out data.")
+    return actual
 
 
 def positive_class(truth: pd.Series) -> object:
@@ -246,25 +263,17 @@ def _against_limit(
 
 
 def _too_few(measured: Measured) -> str:
-    if measured.rows < LEAST_ROWS:
+    return too_few(measured.rows, measured.positives if measured.rarer is not None else None)
+
+
+def too_few(rows: int, positives: int | None) -> str:
+    """Why so many rows, and positives where there are two classes, do not suffice; empty where they do."""
+    if rows < LEAST_ROWS:
         return f"too few to judge, at least {LEAST_ROWS} are needed"
-    if measured.rarer is not None and measured.rarer < LEAST_OF_A_CLASS:
-        positives = measured.positives or 0
-        which = "positive" if positives == measured.rarer else "negative"
-        return f"only {many(measured.rarer, which)}, at least {LEAST_OF_A_CLASS} are needed"
+    if positives is not None and (rarer := min(positives, rows - positives)) < LEAST_OF_A_CLASS:
+        which = "positive" if positives == rarer else "negative"
+        return f"only {many(rarer, which)}, at least {LEAST_OF_A_CLASS} are needed"
     return ""
-
-
-def _regression(rule: Rule, truth: pd.Series, predicted: np.ndarray[Any, Any]) -> Measured:
-    if not pd.api.types.is_numeric_dtype(truth.dtype):
-        raise BadInput(
-            f"{rule.metric} needs a number as target, and '{truth.name}' is not one.", "Choose another metric."
-        )
-    actual = truth.to_numpy(dtype=float)
-    if not np.isfinite(actual).all():
-        raise BadInput(f"The target '{truth.name}' has infinite values.", "Correct the held-out data.")
-    numbers = predictions.numbers(predicted)
-    return Measured(intervals.from_rows(rule.metric, actual, numbers, rule.confidence), len(actual))
 
 
 def _from_probabilities(rule: Rule, actual: intervals.Labels, probability: intervals.Floats) -> Interval:

@@ -42,51 +42,67 @@ def rate(hits: int, trials: int, confidence: float) -> Interval:
 
 def roc_auc(truth: Labels, score: Floats, confidence: float) -> Interval:
     """The area under the ROC curve with DeLong's variance (by mid-ranks, n log n), bounded on the logit scale."""
-    yes, no = score[truth], score[~truth]
-    both = np.concatenate([yes, no])
-    ranks = stats.rankdata(both)
-    above = (ranks[: len(yes)] - stats.rankdata(yes)) / len(no)  # share of the noes below each yes
-    below = 1 - (ranks[len(yes) :] - stats.rankdata(no)) / len(yes)
+    above, below = placements(truth, score)
     area = float(above.mean())
-    deviation = float(np.sqrt(above.var(ddof=1) / len(yes) + below.var(ddof=1) / len(no)))
+    deviation = float(np.sqrt(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)))
     if not 0 < area < 1 or not deviation:
-        # No variance to work with: as sure as a coin that fell the same way for each row of the rarer class.
-        slack = 1 - (1 - confidence) ** (1 / min(len(yes), len(no)))
+        slack = slack_without_variance(min(len(above), len(below)), confidence)
         return Interval(area, max(0.0, area - slack), min(1.0, area + slack), "exact bound, no variance")
     reach = float(stats.norm.ppf(confidence)) * deviation / (area * (1 - area))
     low, high = special.expit(special.logit(area) + np.array([-reach, reach]))
     return Interval(area, float(low), float(high), "DeLong")
 
 
+def placements(truth: Labels, score: Floats) -> tuple[Floats, Floats]:
+    """For each yes the share of the noes below it, and for each no the share of the yeses above it."""
+    yes, no = score[truth], score[~truth]
+    ranks = stats.rankdata(np.concatenate([yes, no]))
+    above = (ranks[: len(yes)] - stats.rankdata(yes)) / len(no)
+    below = 1 - (ranks[len(yes) :] - stats.rankdata(no)) / len(yes)
+    return above, below
+
+
+def slack_without_variance(rows: int, confidence: float) -> float:
+    """How far it may lie off where no row varies: as sure as a coin that fell the same way each time."""
+    return float(1 - (1 - confidence) ** (1 / rows))
+
+
 def from_cells(metric: str, truth: Labels, said: Labels, confidence: float) -> Interval:
     """F1 and balanced accuracy: the four counts of the confusion matrix, drawn again and again."""
     cells = np.array([(truth & said).sum(), (~truth & said).sum(), (truth & ~said).sum(), (~truth & ~said).sum()])
-    measure = {"f1": _f1, "balanced_accuracy": _balanced_accuracy}[metric]
+    measure = FROM_CELLS[metric]
     drawn = np.random.default_rng(SEED).multinomial(len(truth), cells / len(truth), size=CELL_DRAWS)
-    return _percentiles(float(measure(cells[None, :])[0]), measure(drawn), confidence, "bootstrap of the counts")
+    return percentiles(float(measure(cells[None, :])[0]), measure(drawn), confidence, "bootstrap of the counts")
 
 
 def from_rows(metric: str, truth: Floats, predicted: Floats, confidence: float) -> Interval:
     """Losses and errors: means over rows, or made of means over rows, with rows drawn again and again."""
-    columns, measure = _parts(metric, truth, predicted)
-    totals = np.array([weights @ columns for weights in _draws(len(truth))])
+    columns, measure = parts(metric, truth, predicted)
+    totals = np.array([weights @ columns for weights in draws(len(truth))])
     value = float(measure(columns.sum(axis=0)[None, :] / len(truth))[0])
-    return _percentiles(value, measure(totals / len(truth)), confidence, f"bootstrap, {len(totals):,} draws")
+    return percentiles(value, measure(totals / len(truth)), confidence, f"bootstrap, {len(totals):,} draws")
 
 
 def average_precision(truth: Labels, score: Floats, confidence: float) -> Interval:
     """Sorted once; a draw only changes how often each row counts."""
+    measure = average_precision_of(truth, score)
+    drawn = np.array([measure(weights) for weights in draws(len(truth))])
+    return percentiles(measure(np.ones(len(truth))), drawn, confidence, f"bootstrap, {len(drawn):,} draws")
+
+
+def average_precision_of(truth: Labels, score: Floats) -> Callable[[Floats], float]:
+    """The average precision as a function of how often each row counts."""
     order = np.argsort(-score, kind="stable")
-    truth, score = truth[order], score[order]
+    hit, score = truth[order], score[order]
     ends = np.flatnonzero(np.append(np.diff(score) != 0, True))  # ties share one threshold
 
     def measure(weights: Floats) -> float:
-        hits, taken = np.cumsum(weights * truth)[ends], np.cumsum(weights)[ends]
+        weights = weights[order]
+        hits, taken = np.cumsum(weights * hit)[ends], np.cumsum(weights)[ends]
         gained = np.diff(hits, prepend=0.0)
         return float(np.sum(gained * hits / np.maximum(taken, 1)) / hits[-1]) if hits[-1] else np.nan
 
-    drawn = np.array([measure(weights) for weights in _draws(len(truth))])
-    return _percentiles(measure(np.ones(len(truth))), drawn, confidence, f"bootstrap, {len(drawn):,} draws")
+    return measure
 
 
 def rows_to_decide(interval: Interval, limit: float, rows: int) -> int | None:
@@ -96,23 +112,38 @@ def rows_to_decide(interval: Interval, limit: float, rows: int) -> int | None:
     if not distance or not np.isfinite(half) or half / distance > 30:
         return None
     needed = rows * (half / distance) ** 2
-    scale = 10 ** (int(np.log10(needed)) - 1) if needed >= 10 else 1
-    return int(np.ceil(needed / scale) * scale)
+    return rounded_up(needed)
 
 
-def _f1(cells: npt.NDArray[np.int64]) -> Floats:
+def rounded_up(rows: float) -> int:
+    """To two digits, since more would claim to know it better."""
+    scale = 10 ** (int(np.log10(rows)) - 1) if rows >= 10 else 1
+    return int(np.ceil(rows / scale) * scale)
+
+
+def f1(cells: npt.NDArray[np.int64]) -> Floats:
     hit, false, lost, _ = cells.T
     with np.errstate(invalid="ignore"):
         return np.asarray(2 * hit / (2 * hit + false + lost), dtype=float)
 
 
-def _balanced_accuracy(cells: npt.NDArray[np.int64]) -> Floats:
+def balanced_accuracy(cells: npt.NDArray[np.int64]) -> Floats:
     hit, false, lost, kept = cells.T
     with np.errstate(invalid="ignore"):
         return np.asarray((hit / (hit + lost) + kept / (kept + false)) / 2, dtype=float)
 
 
-def _parts(metric: str, truth: Floats, predicted: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
+def precision(cells: npt.NDArray[np.int64]) -> Floats:
+    hit, false, _, _ = cells.T
+    with np.errstate(invalid="ignore"):
+        return np.asarray(hit / (hit + false), dtype=float)
+
+
+# Of the counts hit, false alarm, lost, kept: one row a table.
+FROM_CELLS = {"f1": f1, "balanced_accuracy": balanced_accuracy, "precision": precision}
+
+
+def parts(metric: str, truth: Floats, predicted: Floats) -> tuple[Floats, Callable[[Floats], Floats]]:
     """The columns whose means make the metric, and how it is made of them."""
     error = truth - predicted
     match metric:
@@ -138,14 +169,14 @@ def _r2(means: Floats) -> Floats:
         return 1 - means[:, 0] / (means[:, 1] - means[:, 2] ** 2)
 
 
-def _draws(rows: int) -> Iterator[Floats]:
+def draws(rows: int) -> Iterator[Floats]:
     """How often each row counts, in one resample after another: always the same ones for a number of rows."""
     chance = np.random.default_rng(SEED)
     for _ in range(int(np.clip(WORK / rows, LEAST_DRAWS, DRAWS))):
         yield np.bincount(chance.integers(0, rows, rows), minlength=rows).astype(float)
 
 
-def _percentiles(value: float, drawn: Floats, confidence: float, method: str) -> Interval:
+def percentiles(value: float, drawn: Floats, confidence: float, method: str) -> Interval:
     usable = drawn[np.isfinite(drawn)]
     low, high = np.quantile(usable, [1 - confidence, confidence]) if len(usable) else (np.nan, np.nan)
     return Interval(value, float(min(low, value)), float(max(high, value)), method)

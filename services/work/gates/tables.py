@@ -66,12 +66,37 @@ def find(task: GateTask, which: str) -> Source | str:
         return Source(which, str(wanted["path"]), Path(task.directory, wanted["path"]))
     if not wanted.get("input"):
         return f"the policy names no {which} data"
-    found = [d for d in task.of_kind(ComponentKind.DATASET) if d.details.get("context") == wanted["input"]]
+    return _recorded(task, wanted["input"], which)
+
+
+def find_live(task: GateTask, which: str) -> Source | str:
+    """Where the data that the live bundle recorded lies; a path in the policy may have other data by now.
+
+    Raises BadInput where its run names two.
+    """
+    wanted = task.data.get(which) or {}
+    return _recorded(task.of_live(), wanted.get("input") or which, which)
+
+
+def read_live(task: GateTask, source: Source) -> Table:
+    """As `read`; its errors say that it is the live bundle's data, which may be gone for good."""
+    try:
+        return read(source)
+    except ArtifactUnusable as error:
+        raise ArtifactUnusable(
+            f"The data of {task.live_ref}, which is live, cannot be compared with. {error.message}",
+            'Put the recorded file back; where it is gone for good, write mode = "shadow" for this gate until another '
+            "bundle is live.",
+        ) from error
+
+
+def _recorded(task: GateTask, context: str, which: str) -> Source | str:
+    found = [d for d in task.of_kind(ComponentKind.DATASET) if d.details.get("context") == context]
     if not found:
-        return f"the bundle has no dataset with the context {wanted['input']!r}"
+        return f"the bundle has no dataset with the context {context!r}"
     if len(found) > 1:
         raise BadInput(
-            f"The run logged {len(found)} datasets as {wanted['input']!r}: {quoted([d.name for d in found])}.",
+            f"The run logged {len(found)} datasets as {context!r}: {quoted([d.name for d in found])}.",
             f"Give each its own context, or name the file in data.{which}.path.",
         )
     return _source_of(found[0], which, task.directory)

@@ -65,7 +65,6 @@ class GateTask:
         inputs = signature.get("inputs") if isinstance(signature, dict) else None
         return tuple(column for column in inputs or () if isinstance(column, dict) and column.get("name"))
 
-
     def of_live(self) -> GateTask:
         """The same task about the live bundle. Ask first whether there is one."""
         return replace(self, components=self.live or (), live=None)
