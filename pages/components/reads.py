@@ -42,6 +42,12 @@ def forget() -> None:
     _remembered.clear()
 
 
+def forget_everything() -> None:
+    """As in a process that has just begun."""
+    _remembered.clear()
+    _people.clear()
+
+
 def _key(query: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     store = desk.here().store
     return f"{store.url}|{query.__module__}.{query.__qualname__}|{args!r}|{sorted(kwargs.items())!r}"
