@@ -138,7 +138,7 @@ def _in_words(error: DatabaseError, busy_seconds: float) -> HeadgateError | None
         )
     if "unable to open database file" in text:
         return StoreUnusable(
-            f"The lineage store cannot be opened ({text}).", "Set HEADGATE_HOME to a folder you may write to."
+            f"The lineage store cannot be opened ({text}).", "Set HEADGATE_HOME to a folder that you may write to."
         )
     if isinstance(error, OperationalError):
         return StoreUnreachable(
