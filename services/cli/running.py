@@ -84,7 +84,7 @@ def sync(
             }
         )
     else:
-        for one in found:
+        for one in (one for one in found if one.trouble is None):
             new = ", ".join(str(r.ref) for r in one.registered)
             say(f"{one.application}: {new or 'nothing new'}{'. ' + one.note if one.note else ''}")
         if not found:
