@@ -324,6 +324,24 @@ def test_a_live_model_that_takes_a_column_the_rows_lack_cannot_be_compared_with(
         baseline.live_features(tables.Table("evaluation", "june", frame, ""), task)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "warns"),
+    [
+        ("2026-02-28", "2026-03-31T00:00:00Z", True),
+        ("2026-02-28", "2026-02-28", False),
+        ("2026-03-31", "2026-02-28", False),
+        ("early spring", "2026-02-28", False),
+        ("", "2026-02-28", False),
+    ],
+)
+def test_a_live_model_that_knows_later_data_may_have_seen_the_held_out_rows(ours: str, theirs: str, warns: bool):
+    mine, live = (Component(ComponentKind.DATASET, "flights", details={"cutoff": cutoff}) for cutoff in (ours, theirs))
+    warnings = baseline.seen_by_live(a_task(mine, live=(live,)))
+    assert bool(warnings) is warns
+    if warns:
+        assert "trained on data up to 31 Mar 2026, later than this one (28 Feb 2026)" in warnings[0]
+
+
 # The policy
 
 POLICY = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,7 @@ def judge(task: GateTask, progress: Progress) -> GateOutcome:
     table = tables.read(source)
     truth, features, warnings = evaluation.held_out(table, task)
     features_of_live = live_features(table, task)
+    warnings += seen_by_live(task)
     answers = []
     for which, load, rows in (("candidate", models.load, features), ("live model", models.load_live, features_of_live)):
         progress(f"loading the {which}")
@@ -107,6 +109,27 @@ def live_features(table: tables.Table, task: GateTask) -> pd.DataFrame:
     if doubled := sorted({name for name in names if present.count(name) > 1}):
         raise BadInput(f"The held-out data {table.name} has {quoted(doubled)} twice.", "Write each column once.")
     return evaluation.fitted(table.frame.loc[table.frame[task.target].notna()], live, names)
+
+
+def seen_by_live(task: GateTask) -> list[str]:
+    """A warning where the live model was trained on later data, in which the held-out rows may be."""
+    ours, theirs = _cutoff(task), _cutoff(task.of_live())
+    if ours is None or theirs is None or theirs <= ours:
+        return []
+    return [
+        f"The live model was trained on data up to {theirs:%-d %b %Y}, later than this one ({ours:%-d %b %Y}): it may "
+        "have seen the held-out rows, and look better than it is."
+    ]
+
+
+def _cutoff(task: GateTask) -> datetime | None:
+    """How far the training data reaches, where that is said in a way that can be read."""
+    said = [str(d.details["cutoff"]) for d in task.of_kind(ComponentKind.DATASET) if d.details.get("cutoff")]
+    try:
+        at = datetime.fromisoformat(said[0]) if said else None
+    except ValueError:
+        return None
+    return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
 
 
 def compare(rule: Rule, truth: pd.Series, candidate: Answers, live: Answers) -> Compared:

@@ -124,7 +124,7 @@ def outcome(rule: Rule, lines: list[Line], rows: tuple[int, int], live_ref: str,
         verdict, said = Verdict.INCONCLUSIVE, f"No column could be judged; {of_rows}"
     else:
         verdict, most = Verdict.PASSED, [line for line in lines if line.shift.statistic is not None][:1]
-        which = f"; the most did {_named(most)}" if most and most[0].moved(rule) > 0 else ""
+        which = f"; farthest moved: {_named(most)}" if most and most[0].moved(rule) > 0 else ""
         said = f"None of {many(judged, 'column')} moved too far{which}; {of_rows}"
     evidence = {
         "live": live_ref,
