@@ -34,13 +34,13 @@ class Offer:
     address: dict[str, str] = field(default_factory=dict)
 
 
-def button(label: str, offer: Offer, *, key: str, icon: str, look: Look = "secondary", disabled: bool = False) -> bool:
+def button(label: str, offer: Offer, *, key: str, icon: str, look: Look = "secondary", disabled: bool = False) -> None:
     """A button for one offer. `key` names the offer, and changes with what the page shows.
 
     What is carried out is what was on the screen when it was pressed, whatever has changed since: the service then says
-    what is in the way. Returns whether it was pressed, for a dialog that closes.
+    what is in the way.
     """
-    return st.button(
+    st.button(
         text.plain(label, 60),
         key=key,
         type=look,
@@ -74,6 +74,17 @@ def say() -> None:
     """The messages of the last action, at the top of the page it was done on."""
     if done := st.session_state.pop(DONE, None):
         st.toast(text.plain(done), icon=theme.tone_icon(Tone.POSITIVE))
+    _refusal()
+
+
+def say_in_dialog() -> None:
+    """The same at the top of a dialog: it closes once its command is carried out, and stays open on a refusal."""
+    if DONE in st.session_state:
+        st.rerun()
+    _refusal()
+
+
+def _refusal() -> None:
     refusal = st.session_state.get(REFUSAL)
     if refusal is None:
         return

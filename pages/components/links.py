@@ -28,6 +28,10 @@ def to_approval(promotion_id: int, label: str) -> None:
     _link(APPROVALS, label, {"promotion": str(promotion_id)}, "approval")
 
 
+def to_approvals(label: str) -> None:
+    _link(APPROVALS, label, {}, "approval")
+
+
 def to_bundles(label: str, query: Mapping[str, str] | None = None) -> None:
     _link(BUNDLES, label, query or {}, "bundle")
 

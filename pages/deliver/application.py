@@ -130,6 +130,7 @@ def _dialog(name: str, stage: str) -> None:
 
 def roll_back(offer: RollbackOffer) -> None:
     """The body of the dialog: where to, what will happen in words, and why."""
+    actions.say_in_dialog()
     if not offer.ways:
         st.markdown(f"Nothing else was live in {text.plain(offer.slot.stage)} before: there is nothing to go back to.")
         return
@@ -165,8 +166,7 @@ def roll_back(offer: RollbackOffer) -> None:
         },
         words={"reason": field},
     )
-    if actions.button(f"Roll back to {chosen}", command, key=key, icon="rollback", look="primary"):
-        st.rerun()
+    actions.button(f"Roll back to {chosen}", command, key=key, icon="rollback", look="primary")
 
 
 def _about(offer: RollbackOffer, ref: str) -> str:

@@ -20,14 +20,16 @@ from pages.components import (
     status,
     tables,
     text,
+    theme,
     times,
 )
 from pages.components.actions import Look, Offer
 from pages.components.theme import Tone
 from services.commands import approvals, gates, promotions
 from services.queries import inbox, watching
+from services.queries.common import PromotionLine
 from services.queries.inbox import Decided, Inbox, Question
-from services.rules.domain import Decision
+from services.rules.domain import Decision, Phase
 
 DONE = {"Approve": "Approved", "Reject": "Rejected", "Withdraw": "Withdrawn"}
 
@@ -36,34 +38,51 @@ def draw() -> None:
     frame.enter("approvals")
     found = reads.read(inbox.inbox, desk.here().person)
     asked = links.parameter("promotion")
-    _first_sentence(found)
-    question = _chosen(found, asked)
-    if question is not None:
-        _question(question)
-    elif asked.isdigit():
-        _no_longer_waiting(int(asked))
-    if question is None and not found.questions:
-        st.markdown("When somebody asks to bring a bundle to a stage that wants an approval, it is shown here.")
-        links.to_bundles("Look at the bundles")
+    waiting = {str(question.promotion.id) for question in found.questions}
+    if asked.isdigit() and asked not in waiting:
+        _no_longer_waiting(reads.read(watching.promotion, int(asked)).promotion, found)
+    else:
+        status.sentence(_first_sentence(found))
+        question = _chosen(found, asked)
+        if question is not None:
+            _question(question)
+        else:
+            st.markdown("When somebody asks to bring a bundle to a stage that wants an approval, it is shown here.")
+            links.to_bundles("Look at the bundles")
     _decided(found.decided)
 
 
-def _first_sentence(found: Inbox) -> None:
+def _first_sentence(found: Inbox) -> str:
     mine, all_of_them = len(found.mine), len(found.questions)
     if mine:
-        status.sentence(f"{text.count(mine, 'promotion')} {'waits' if mine == 1 else 'wait'} for you.")
-    elif all_of_them:
-        more = " at least" if found.more else ""
-        status.sentence(f"Nothing waits for you; {all_of_them}{more} for others.")
-    else:
-        status.sentence("Nothing waits for an approval.")
+        return f"{text.count(mine, 'promotion')} {'waits' if mine == 1 else 'wait'} for you."
+    if all_of_them:
+        return f"Nothing waits for you; {'at least ' if found.more else ''}{all_of_them} for others."
+    return "Nothing waits for an approval."
+
+
+def _no_longer_waiting(line: PromotionLine, found: Inbox) -> None:
+    """What became of the promotion in the address."""
+    match line.phase:
+        case Phase.SUCCEEDED:
+            status.sentence(f"{line.ref} went live in {line.stage}.")
+        case Phase.DEPLOYING:
+            status.sentence(f"{line.ref} is on its way to {line.stage}.")
+        case _:
+            status.sentence(f"{line.ref} for {line.stage}: {theme.PHASES[line.phase][1]}.")
+    if line.note:
+        st.markdown(text.plain(line.note, 400))
+    live.watch(line)
+    with st.container(horizontal=True):
+        links.to_bundle(line.ref)
+        links.to_application(line.application)
+        if found.questions:
+            links.to_approvals(_first_sentence(found))
 
 
 def _chosen(found: Inbox, asked: str) -> Question | None:
     """The one in the address, else the first that waits for this person, else the first."""
     by_id = {str(question.promotion.id): question for question in found.questions}
-    if asked and asked not in by_id:
-        return None
     ordered = [*found.mine, *(q for q in found.questions if q.barred)]
     if len(ordered) > 1:
         chosen = st.radio(
@@ -77,17 +96,6 @@ def _chosen(found: Inbox, asked: str) -> Question | None:
         )
         return by_id.get(chosen or "", ordered[0])
     return ordered[0] if ordered else None
-
-
-def _no_longer_waiting(promotion_id: int) -> None:
-    seen = reads.read(watching.promotion, promotion_id)
-    line = seen.promotion
-    st.markdown(
-        f"{text.plain(line.ref)} to {text.plain(line.stage)} does not wait any more: {status.phase(line.phase)} "
-        f"{text.plain(line.note, 300)}"
-    )
-    live.watch(line)
-    links.to_bundle(line.ref)
 
 
 def _question(question: Question) -> None:

@@ -151,6 +151,7 @@ def _run_gates(view: BundleView, stage: StageView) -> None:
 @st.dialog("Quarantine")
 @frame.guards
 def _quarantine(view: BundleView) -> None:
+    actions.say_in_dialog()
     if view.quarantine:
         st.markdown(f"{text.plain(view.ref)} may be promoted again.")
     else:
@@ -165,8 +166,7 @@ def _quarantine(view: BundleView) -> None:
     offer = Offer(command, (view.ref,), done=done, words={"reason": field})
     since = view.quarantine.since if view.quarantine else "never"
     label = "Lift it" if view.quarantine else "Quarantine it"
-    if actions.button(label, offer, key=f"quarantine {view.ref} {since}", icon="quarantine", look="primary"):
-        st.rerun()
+    actions.button(label, offer, key=f"quarantine {view.ref} {since}", icon="quarantine", look="primary")
 
 
 def _gates(view: BundleView, stage: StageView | None) -> None:
