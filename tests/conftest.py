@@ -14,6 +14,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from requirement import skip_without
 
 from services import settings as settings_module
 from services.clock import StoryClock
@@ -22,18 +23,10 @@ from services.settings import Settings
 from services.start import open_store
 from services.store.database import Store
 
-REQUIRED = {name.strip() for name in os.environ.get("HEADGATE_REQUIRE", "").split(",") if name.strip()}
 # A test never sees the settings of whoever runs it.
 for name in [name for name in os.environ if name.startswith(("HEADGATE_", "MLFLOW_"))]:
     if name != "HEADGATE_REQUIRE":
         del os.environ[name]
-
-
-def skip_without(what: str, reason: str) -> None:
-    """Skip, with a plain reason, unless this run requires it."""
-    if what in REQUIRED:
-        pytest.fail(f"HEADGATE_REQUIRE asks for {what}, and {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

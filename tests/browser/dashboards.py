@@ -1,0 +1,77 @@
+"""Serving a dashboard for a test, and asking the program how things stand."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+def headgate(*arguments: str, home: Path) -> str:
+    """Run the program and give what it printed."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "headgate"), *arguments],
+        env={**os.environ, "HEADGATE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass
+class Dashboard:
+    """A served dashboard. `log` is what its process printed."""
+
+    address: str
+    home: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def imported(self) -> set[str]:
+        """Every module that the dashboard's own process has imported, as Python reports it."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+
+
+def wait_until_it_answers(dashboard: Dashboard) -> None:
+    for _ in range(300):
+        assert dashboard.process.poll() is None, dashboard.log.read_text(errors="replace")[-3000:]
+        try:
+            urllib.request.urlopen(f"{dashboard.address}/_stcore/health", timeout=2).read()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("The dashboard did not answer within a minute.")
+
+
+@contextmanager
+def served(home: Path, log: Path) -> Iterator[Dashboard]:
+    """A freshly started dashboard: nobody has opened any page yet. Python reports each import of its process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "headgate"), "serve", "--no-browser", "--port", str(port)],
+            env={**os.environ, "HEADGATE_HOME": str(home), "PYTHONPROFILEIMPORTTIME": "1"},
+            stdout=output,
+            stderr=output,
+        )
+    dashboard = Dashboard(f"http://127.0.0.1:{port}", home, log, process)
+    try:
+        wait_until_it_answers(dashboard)
+        yield dashboard
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
