@@ -54,6 +54,7 @@ def timeline(bars: Sequence[Bar], rows: Sequence[str], now: datetime, alt: str, 
     kind = current_theme()
     strong, soft = theme.ACCENTS[kind][0], theme.SOFT[kind]
     on_dark = theme.ON_STRONG[kind]
+    begins, ends = _range(bars, now)
     figure = go.Figure(layout={"template": template(), "height": 64 + 46 * len(rows), "barmode": "overlay"})
     for bar in bars:
         width = max(bar.ends - bar.begins, timedelta(0))
@@ -68,7 +69,7 @@ def timeline(bars: Sequence[Bar], rows: Sequence[str], now: datetime, alt: str, 
                 "line": {"color": theme.PAPER[kind], "width": 1.5},
                 "cornerradius": 4,
             },
-            text=[html.escape(bar.label)],
+            text=[html.escape(bar.label) if _fits(bar.label, width / (ends - begins)) else ""],
             textposition="inside",
             insidetextanchor="start",
             textfont={"color": on_dark if bar.accent or bar.tone else theme.TEXT[kind], "size": 13},
@@ -77,15 +78,19 @@ def timeline(bars: Sequence[Bar], rows: Sequence[str], now: datetime, alt: str, 
             hoverinfo="text",
         )
     figure.update_yaxes(categoryorder="array", categoryarray=list(reversed(rows)), showgrid=False, title=None)
-    figure.update_layout(uniformtext={"minsize": 12, "mode": "hide"})
-    figure.update_xaxes(type="date", title={"text": "date (UTC)", "font": {"size": 12}}, range=_range(bars, now))
+    figure.update_xaxes(type="date", title={"text": "date (UTC)", "font": {"size": 12}}, range=[begins, ends])
     st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, alt=alt, key=key)
 
 
-def _range(bars: Sequence[Bar], now: datetime) -> list[datetime]:
+def _fits(label: str, part: float) -> bool:
+    """Whether a label of this length can be read in this part of the chart's width."""
+    return part >= 0.008 + 0.009 * len(label)
+
+
+def _range(bars: Sequence[Bar], now: datetime) -> tuple[datetime, datetime]:
     begins = min((bar.begins for bar in bars), default=now - timedelta(days=1))
     margin = (now - begins) * 0.02
-    return [begins - margin, now + margin]
+    return begins - margin, now + margin
 
 
 def lasted(begins: datetime, ends: datetime | None, now: datetime) -> str:

@@ -29,8 +29,12 @@ class Desk:
         return next((person.shown for person in self.people if person.name == name), name)
 
 
-def sit(store: Any, people: tuple[Person, ...]) -> None:
-    """Remember for this run and the fragments that follow it: the chosen sample person, or whoever sits here."""
+def sit(store: Any, people: tuple[Person, ...], visitor: Person | None = None) -> None:
+    """Remember for this run and the fragments that follow it: who logged in, the chosen sample person, or whoever sits
+    here. Who logged in is nobody else."""
+    if visitor is not None:
+        st.session_state[KEY] = Desk(store, visitor, ())
+        return
     chosen = st.session_state.get(CHOICE)
     person = next((person for person in people if person.name == chosen), people[0] if people else None)
     st.session_state[KEY] = Desk(store, person or identity.local_person(), people)

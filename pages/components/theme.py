@@ -98,6 +98,8 @@ ICONS = {
     "gate": "fact_check",
     "promote": "publish",
     "rollback": "undo",
+    "sign in": "login",
+    "sign out": "logout",
     "withdraw": "cancel_schedule_send",
     "hold": "pause_circle",
     "freeze": "ac_unit",

@@ -32,7 +32,7 @@ from services.rules.domain import BundleRef, DeploymentState, SlotRef
 
 def draw() -> None:
     frame.enter("application")
-    name = links.parameter("name") or _first()
+    name = _name()
     if not name:
         status.sentence("No application is delivered here yet.")
         st.markdown("Apply a policy: it names the application and its stages.")
@@ -47,13 +47,12 @@ def draw() -> None:
     _policy(view)
 
 
-def _first() -> str:
-    """With one application there is nothing to choose; with several the address says which, or this does."""
-    names = reads.read(application.names)
-    if len(names) < 2:
-        return names[0] if names else ""
-    chosen = st.selectbox("Application", names, key="name", bind="query-params", width=320)
-    return chosen or names[0]
+def _name() -> str:
+    """The one in the address. With one application there is nothing to choose; with several this is where."""
+    names, asked = reads.read(application.names), links.parameter("name")
+    if len(names) < 2 or (asked and asked not in names):
+        return asked or (names[0] if names else "")
+    return st.selectbox("Application", names, key="name", bind="query-params", width=320, label_visibility="collapsed")
 
 
 def _head(view: ApplicationView) -> None:
@@ -202,7 +201,7 @@ def _timeline(view: ApplicationView) -> None:
     status.section("What was live where", "history")
     now = max((row.live_from or row.started_at for row in view.timeline), default=datetime.min)
     bars = _bars(view, max(now, reads.now()))
-    rows = [stage.stage for stage in view.stages]
+    rows = list(_rows(view).values())
     if bars:
         charts.timeline(bars, rows, reads.now(), alt=_said(view), key="timeline")
     with st.expander(text.count(len(view.timeline), "deployment")):
@@ -213,10 +212,16 @@ def _timeline(view: ApplicationView) -> None:
         )
 
 
+def _rows(view: ApplicationView) -> dict[str, str]:
+    """A row a stage, with what is live there now: a bar of a few minutes would be too narrow to say so."""
+    return {s.stage: f"{s.stage}: {s.live.ref.number}" if s.live else s.stage for s in view.stages}
+
+
 def _bars(view: ApplicationView, now: datetime) -> list[Bar]:
+    rows = _rows(view)
     return [
         Bar(
-            row=row.stage,
+            row=rows.get(row.stage, row.stage),
             label=f"{row.ref.number} rolled back" if row.rolled_back else str(row.ref.number),
             begins=row.live_from,
             ends=row.live_until or now,
