@@ -133,7 +133,7 @@ def _seconds(session: Session, promotion_id: int | None) -> float | None:
     if promotion_id is None:
         return None
     row = session.exec(select(Deployment).where(Deployment.promotion_id == promotion_id)).one_or_none()
-    if row is None or row.finished_at is None or row.state.value != "succeeded":
+    if row is None or row.finished_at is None or row.requested_at is None or row.state.value != "succeeded":
         return None
     return (row.finished_at - row.requested_at).total_seconds()
 

@@ -67,8 +67,8 @@ class PastDeployment:
     stage: str
     bundle: str
     finished_at: datetime
-    requested_at: datetime
-    started_at: datetime
+    requested_at: datetime | None
+    started_at: datetime | None
     state: DeploymentState
     kind: DeploymentKind | None
     planned: bool
@@ -179,8 +179,6 @@ def _rows(path: Path, required: Sequence[str], extras: Sequence[str]) -> Iterato
 def _deployment(row: Row) -> PastDeployment:
     finished = _time(row, "finished_at")
     assert finished is not None
-    started = _time(row, "started_at") or finished
-    requested = _time(row, "requested_at") or started
     kind = _choice(row, "kind", DeploymentKind)
     return PastDeployment(
         id=row["id"],
@@ -188,8 +186,8 @@ def _deployment(row: Row) -> PastDeployment:
         stage=row["stage"],
         bundle=row["bundle"],
         finished_at=finished,
-        requested_at=requested,
-        started_at=started,
+        requested_at=_time(row, "requested_at"),
+        started_at=_time(row, "started_at"),
         state=_choice(row, "state", DeploymentState) or DeploymentState.SUCCEEDED,
         kind=kind,
         planned=_yes_no(row, "planned", default=kind not in UNPLANNED),

@@ -226,7 +226,7 @@ def _timeline(session: Session, name: str) -> tuple[TimelineRow, ...]:
             ref=BundleRef(name, number or 0),
             kind=row.kind,
             state=row.state,
-            started_at=row.started_at,
+            started_at=row.started_at or row.recorded_at,
             live_from=row.finished_at if row.state is DeploymentState.SUCCEEDED else None,
             live_until=row.superseded_at,
             rolled_back=row.id in blamed,

@@ -22,7 +22,7 @@ from services.rules.domain import (
     Person,
     Role,
 )
-from services.rules.readiness import Facts, Live, Marked
+from services.rules.readiness import Facts, Marked
 from services.store import lookups
 from services.store.database import Store
 from services.store.facts import load
@@ -38,7 +38,7 @@ class Arrival:
 
     state: DeploymentState
     kind: DeploymentKind
-    started_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
     superseded_at: datetime | None
     note: str
@@ -104,8 +104,8 @@ def detail(store: Store, ref: BundleRef, person: Person, now: datetime) -> Bundl
         assert bundle.id is not None
         facts = {stage: fact for (_, stage), fact in load(session, [bundle.id]).items()}
         following = next_stage(facts)
-        other, where = _compare_with(facts, following)
-        components, metrics = _contents(session, [bundle.id, *([other.bundle_id] if other else [])])
+        other, where = _compare_with(bundle, facts, following)
+        components, metrics = _contents(session, [ref, *([other] if other else [])])
         runs = _runs(session, bundle.id, facts)
         history = _history(session, bundle)
         return BundleView(
@@ -115,7 +115,7 @@ def detail(store: Store, ref: BundleRef, person: Person, now: datetime) -> Bundl
             made_at=bundle.at,
             replayed=bundle.replayed,
             source=bundle.source,
-            components=components.get(bundle.id, ()),
+            components=components.get(ref, ()),
             gaps=tuple(Gap(gap["name"], gap["reason"]) for gap in bundle.gaps),
             metrics=bundle.metrics,
             parameters=bundle.parameters,
@@ -127,12 +127,12 @@ def detail(store: Store, ref: BundleRef, person: Person, now: datetime) -> Bundl
             else None,
             stages=tuple(_stage(fact, runs, history, person, now) for fact in facts.values()),
             next_stage=following,
-            compared_with=other.ref if other else None,
+            compared_with=other,
             compared_in=where,
             difference=difference(
-                components.get(other.bundle_id, ()) if other else (),
-                components.get(bundle.id, ()),
-                metrics.get(other.bundle_id, {}) if other else {},
+                components.get(other, ()) if other else (),
+                components.get(ref, ()),
+                metrics.get(other, {}) if other else {},
                 bundle.metrics,
             ),
             earlier_runs=_earlier(facts, runs),
@@ -149,26 +149,37 @@ def may_lead(person: Person) -> bool:
     return person.has(Role.LEAD, Role.ADMIN)
 
 
-def _compare_with(facts: dict[str, Facts], following: str | None) -> tuple[Live | None, str]:
-    """What is live where this bundle would go next; else what is live in the last stage, unless that is this one."""
-    for stage in [following, *reversed(facts)]:
+def _compare_with(bundle: Bundle, facts: dict[str, Facts], following: str | None) -> tuple[BundleRef | None, str]:
+    """What is live where this bundle would go next. One that is live at the end of its way: the bundle before it.
+
+    One that came through and is live nowhere: what is live in the last stage. With the stage, where there is one.
+    """
+    live_somewhere = any(fact.is_live for fact in facts.values())
+    for stage in [following, *([] if live_somewhere else reversed(facts))]:
         if stage is not None and (live := facts[stage].live) and not facts[stage].is_live:
-            return live, stage
-    return None, ""
+            return live.ref, stage
+    number = bundle.number or 0
+    return (BundleRef(bundle.application, number - 1), "") if number > 1 else (None, "")
 
 
-def _contents(session: Session, ids: list[int]) -> tuple[dict[int, tuple[Component, ...]], dict[int, dict[str, float]]]:
-    components: dict[int, tuple[Component, ...]] = {}
-    metrics: dict[int, dict[str, float]] = {}
-    for row, measured in session.exec(
-        select(ComponentRow, Bundle.metrics)
+def _contents(
+    session: Session, refs: list[BundleRef]
+) -> tuple[dict[BundleRef, tuple[Component, ...]], dict[BundleRef, dict[str, float]]]:
+    components: dict[BundleRef, tuple[Component, ...]] = {}
+    metrics: dict[BundleRef, dict[str, float]] = {}
+    for row, number, measured in session.exec(
+        select(ComponentRow, Bundle.number, Bundle.metrics)
         .join(Bundle, col(Bundle.id) == col(ComponentRow.bundle_id))
-        .where(col(ComponentRow.bundle_id).in_(ids))
+        .where(
+            Bundle.application == refs[0].application,  # all of one application
+            col(Bundle.number).in_([ref.number for ref in refs]),
+        )
         .order_by(col(ComponentRow.id))
     ):
+        ref = BundleRef(refs[0].application, number or 0)
         part = Component(row.kind, row.name, row.version, row.uri, row.digest, row.details)
-        components[row.bundle_id] = (*components.get(row.bundle_id, ()), part)
-        metrics[row.bundle_id] = dict(measured)
+        components[ref] = (*components.get(ref, ()), part)
+        metrics[ref] = dict(measured)
     return components, metrics
 
 

@@ -13,7 +13,8 @@ from services.rules.readiness import ANSWERED_ON_THE_WAY, Facts
 
 class Stands(StrEnum):
     LIVE = "live"
-    READY = "ready"  # nothing is missing, or only what promoting itself will answer
+    READY = "ready"  # nothing is missing
+    OPEN = "open"  # what is missing, promoting itself will answer
     UNDER_WAY = "under way"
     WAITS = "waits"  # for a person
     NOT_READY = "not ready"
@@ -61,13 +62,13 @@ def _words(facts: Facts, found: tuple[Condition, ...], met: int) -> tuple[Stands
     said_no = [g for g in facts.gates if g.enforcing and g.current and g.verdict is Verdict.FAILED and not g.satisfied]
     if hard or said_no:
         first = hard[0].reason if hard else f"{_listed([g.gate for g in said_no])} failed."
-        sentence = f"Not ready for {stage}: {how_many}. {first}"
+        sentence = f"Not ready for {stage}: {how_many}; {lowered(first)}"
         return Stands.NOT_READY, sentence, f"is not ready for {stage}: {lowered(first).rstrip('.')}"
     if not missing:
         return Stands.READY, f"Ready for {stage}: all {len(found)} conditions met.", f"is ready for {stage}"
     wanted = "; ".join(lowered(c.reason).rstrip(".") for c in missing)
     return (
-        Stands.READY,
+        Stands.OPEN,
         f"Can be promoted to {stage}: {how_many}; {wanted}.",
         f"can be promoted to {stage}",
     )
@@ -94,8 +95,10 @@ def _under_way(phase: Phase, stage: str, missing: list[Condition], how_many: str
 
 
 def lowered(sentence: str) -> str:
-    """A sentence as the second half of another one."""
-    return sentence[:1].lower() + sentence[1:]
+    """A sentence as the second half of another one. A name that it begins with stays as it is."""
+    first = sentence.split(" ", 1)[0]
+    ordinary = first.isalpha() and first[1:] == first[1:].lower()
+    return sentence[:1].lower() + sentence[1:] if ordinary else sentence
 
 
 def _listed(names: list[str]) -> str:

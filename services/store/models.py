@@ -259,8 +259,8 @@ class Deployment(SQLModel, table=True):
     fixes: str = _text()
     blames: int | None = None
     generation: int = 0
-    requested_at: datetime = _time()
-    started_at: datetime = _time()
+    requested_at: datetime | None = _time(nullable=True)  # none where an import did not say
+    started_at: datetime | None = _time(nullable=True)
     finished_at: datetime | None = _time(nullable=True)
     superseded_at: datetime | None = _time(nullable=True)
     drill: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # counts in no metric of delivery
