@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
 from sqlalchemy import select as rows_of
 from sqlmodel import Session, col
 
@@ -83,7 +82,7 @@ def _select(*columns: Any) -> Any:
     return rows_of(*columns)
 
 
-def _rows(session: Session, statement: Any) -> Iterator[Row[Any]]:
+def _rows(session: Session, statement: Any) -> Iterator[Any]:
     """Plain rows: at this size, objects would be most of the time."""
     return iter(session.connection().execute(statement))
 
