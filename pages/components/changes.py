@@ -8,6 +8,7 @@ from datetime import datetime
 import streamlit as st
 
 from pages.components import tables, text, theme, times
+from pages.components.theme import Tone
 from services.queries.differences import Change, ComponentDifference, Detail, Difference, MetricPair, called
 from services.rules.domain import BundleRef
 
@@ -23,11 +24,12 @@ ISO = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:\d{2}))")
 
 
 def show(found: Difference, against: BundleRef | None, where: str) -> None:
-    """The whole difference. `against` is what is live in `where`; None where nothing is."""
+    """The whole difference. `against` is what is live in `where`, or the bundle before; None where there is nothing."""
     if against is None:
         st.caption("There is nothing to compare it with: nothing else is live.")
     else:
-        st.caption(f"Against {text.plain(against)}, which is live in {text.plain(where)}.")
+        what = f"which is live in {where}" if where else "the bundle before it"
+        st.caption(text.plain(f"Against {against}, {what}."))
         if not found.changed:
             st.markdown("Nothing: the components are the same.")
     for part in found.changed:
@@ -45,7 +47,17 @@ def _changed(part: ComponentDifference, compared: bool) -> None:
     verb = f" {WORDS[part.change]}" if compared and part.change is not Change.CHANGED else ""
     st.markdown(f"{icon} **{text.plain(_name(part))}**{verb} {_read(part)}")
     if part.text:
-        st.code("\n".join(part.text), language="diff", wrap_lines=True)
+        with st.container(border=True):
+            st.markdown("  \n".join(_line(line) for line in part.text))
+
+
+def _line(line: str) -> str:
+    """A line of a text difference: what goes away and what comes, each with its sign and its tone."""
+    if line.startswith("@@"):
+        return "…"
+    tone = {"-": Tone.NEGATIVE, "+": Tone.POSITIVE}.get(line[:1])
+    words = text.plain(line[1:]) or " "
+    return f":{theme.palette(tone)}[{'−' if line[0] == '-' else '+'} {words}]" if tone else words
 
 
 def _name(part: ComponentDifference) -> str:

@@ -46,7 +46,7 @@ ACCENTS = {
     "dark": ("#7CC7E2", "#3E8FAD", "#F2B765", "#A7B3BF", "#6FD39B"),
 }
 GRID = {"light": "#DCE2E8", "dark": "#2C3843"}
-TEXT = {"light": "#17212B", "dark": "#E4E9EE"}
+TEXT = {"light": "#0E1720", "dark": "#E4E9EE"}
 SOFT = {"light": "#CFE3EB", "dark": "#24485A"}  # bars of what is over
 ON_STRONG = {"light": "#FFFFFF", "dark": "#10161D"}  # text on the accent
 PAPER = {"light": "#FFFFFF", "dark": "#10161D"}

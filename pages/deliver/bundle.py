@@ -21,11 +21,12 @@ from pages.components import (
     theme,
     times,
 )
-from pages.components.actions import Offer
+from pages.components.actions import Look, Offer
 from pages.components.theme import Tone
 from services.commands import bundles, gates, promotions
 from services.queries import bundle
 from services.queries.bundle import BundleView, HistoryLine, StageView
+from services.queries.standing import Stands
 from services.rules.domain import OPEN_PHASES, BundleRef, Phase
 
 
@@ -47,6 +48,8 @@ def draw() -> None:
     with left:
         if stage is not None:
             status.section(f"Conditions for {stage.facts.stage}")
+            if stage.facts.is_live:
+                st.caption("It is live there. These are the conditions for promoting it once more.")
             conditions.show(stage.standing.conditions, [gate.verdict for gate in stage.gates])
         else:
             st.markdown(f"{text.plain(view.ref.application)} has no policy, so there is no stage to go to.")
@@ -136,7 +139,9 @@ def _promote(stage: StageView) -> None:
         done=f"Asked for: {facts.ref} to {facts.stage}.",
         more={"key": stage.offer_key},
     )
-    actions.button(f"Promote to {facts.stage}", offer, key=stage.offer_key, icon="promote", look="primary")
+    # Where a gate said no, asking again is possible, and not what the page suggests.
+    look: Look = "secondary" if stage.standing.stands is Stands.NOT_READY else "primary"
+    actions.button(f"Promote to {facts.stage}", offer, key=stage.offer_key, icon="promote", look=look)
 
 
 def _run_gates(view: BundleView, stage: StageView) -> None:

@@ -13,6 +13,7 @@ from services.queries.standing import Standing, Stands
 TONES = {
     Stands.LIVE: Tone.POSITIVE,
     Stands.READY: Tone.POSITIVE,
+    Stands.OPEN: Tone.NEUTRAL,
     Stands.UNDER_WAY: Tone.PROGRESS,
     Stands.WAITS: Tone.ATTENTION,
     Stands.NOT_READY: Tone.NEUTRAL,
@@ -117,7 +118,7 @@ def _turn(before: int | None) -> None:
 
 def _row(row: BundleRow) -> None:
     with st.container(border=True):
-        name, changed, place = st.columns([3, 4, 5], gap="medium")
+        name, changed, place = st.columns([4, 5, 5], gap="medium")
         with name, st.container(gap="xxsmall"):
             links.to_bundle(row.ref)
             who = f" by {desk.here().name_of(row.maker)}" if row.maker else ""

@@ -298,7 +298,7 @@ def test_a_row_of_the_catalogue_says_what_changed_and_what_is_next(team: Team, c
     assert newest.live_in == ("development",)
     assert newest.next is not None
     assert newest.next.stage == "staging"
-    assert newest.next.stands is Stands.READY
+    assert newest.next.stands is Stands.OPEN
     assert oldest.first
 
 
