@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import desk, frame, links, reads, theme
+from pages.components import desk, door, frame, links, reads, theme
 from services import start
 
 
@@ -32,10 +32,13 @@ def begun() -> start.Started:
 def draw() -> None:
     st.set_page_config(page_icon="static/headgate-mark.svg", layout="wide", initial_sidebar_state="auto")
     st.logo("static/headgate.svg", icon_image="static/headgate-mark.svg", size="large")
+    visitor = door.visitor()
     page = st.navigation(pages())
     with frame.guarded():
         store = begun().store
-        desk.sit(store, reads.people(store))
+        if visitor and door.is_new(visitor):
+            start.welcome(store, visitor)
+        desk.sit(store, reads.people(store), visitor)
         desk.switch()
         page.run()
 

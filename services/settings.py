@@ -1,4 +1,4 @@
-"""Settings from the environment, each with its default. Nothing is read anywhere else.
+r"""Settings from the environment, each with its default. Nothing is read anywhere else.
 
 | variable               | default                          | meaning |
 |------------------------|----------------------------------|---------|
@@ -7,6 +7,7 @@
 | MLFLOW_TRACKING_URI    | SQLite and files in the home     | the tracking server |
 | HEADGATE_ZONE          | UTC                              | the reporting time zone |
 | HEADGATE_MAKERS        | (none)                           | `mlflow user=person, ...`: who made a bundle |
+| HEADGATE_ROLES         | viewer=*                         | roles by group, at a login: `lead=a,maker=b\|c,viewer=*` |
 | HEADGATE_GATE_SECONDS  | 300                              | time limit of one gate run |
 | HEADGATE_GATE_MEMORY   | 4096                             | memory limit of one gate run, in MiB |
 | HEADGATE_TRUSTED_TYPES | (none)                           | further types that a skops model may hold, with commas |
@@ -23,6 +24,8 @@ from pathlib import Path
 
 from services.errors import BadInput
 
+ROLES = ("viewer", "maker", "lead", "admin")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -31,6 +34,7 @@ class Settings:
     tracking_uri: str
     zone: str = "UTC"
     makers: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"viewer": ("*",)})
     gate_seconds: float = 300.0
     gate_memory_mib: int = 4096
     trusted_types: tuple[str, ...] = ()
@@ -61,6 +65,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or _embedded_tracking_uri(home),
         zone=env.get("HEADGATE_ZONE") or "UTC",
         makers=_makers(env.get("HEADGATE_MAKERS") or ""),
+        roles=_roles(env.get("HEADGATE_ROLES") or "viewer=*"),
         gate_seconds=_number(env, "HEADGATE_GATE_SECONDS", 300.0),
         gate_memory_mib=int(_number(env, "HEADGATE_GATE_MEMORY", 4096)),
         trusted_types=tuple(t.strip() for t in (env.get("HEADGATE_TRUSTED_TYPES") or "").split(",") if t.strip()),
@@ -104,3 +109,18 @@ def _makers(text: str) -> dict[str, str]:
     if any(len(pair) != 2 for pair in pairs):
         raise BadInput("HEADGATE_MAKERS is not a list of `mlflow user=person`.", "Separate the pairs with commas.")
     return {user.strip(): person.strip() for user, person in pairs}
+
+
+def _roles(text: str) -> dict[str, tuple[str, ...]]:
+    """Which groups have which role; `*` is everybody who logs in."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in text.split(","):
+        role, equals, groups = (part.strip() for part in pair.partition("="))
+        named = tuple(group.strip() for group in groups.split("|") if group.strip())
+        if not equals or role not in ROLES or not named or role in found:
+            raise BadInput(
+                f"HEADGATE_ROLES has {pair.strip()!r}, which is not `role=group|group`.",
+                f"The roles are {', '.join(ROLES)}, each at most once; separate the pairs with commas.",
+            )
+        found[role] = named
+    return found

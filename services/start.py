@@ -20,6 +20,7 @@ from services.clock import WallClock
 from services.commands import people
 from services.errors import HeadgateError, StoreUnusable
 from services.identity import local_person
+from services.rules.domain import Person
 from services.settings import Settings
 from services.store.database import Store
 from services.store.migrate import migrate
@@ -56,6 +57,11 @@ def open_store(settings: Settings) -> Store:
     store = Store(settings.database_url)
     migrate(store)
     return store
+
+
+def welcome(store: Store, person: Person) -> None:
+    """Somebody logged in: from now on they are known, and count where a policy asks for a number of approvals."""
+    people.meet(store, person, clock=WallClock())
 
 
 def worker_lives(store: Store) -> bool:

@@ -10,7 +10,7 @@ import streamlit as st
 from pages.components import status, text, theme
 from services import identity, settings
 from services.errors import HeadgateError
-from services.rules.domain import Person
+from services.rules.domain import Person, Role
 
 WELCOMED = "welcomed"
 
@@ -29,7 +29,9 @@ def visitor() -> Person | None:
     except HeadgateError as error:
         _ask(error.message, error.remedy)
     with st.sidebar:
-        st.caption(text.plain(f"{person.shown}, {', '.join(role for role in person.roles)}", 120))
+        st.caption(
+            text.plain(f"{person.shown}, {text.listed([role.value for role in Role if role in person.roles])}", 120)
+        )
         st.button("Sign out", icon=theme.icon("sign out"), on_click=st.logout)
     return person
 

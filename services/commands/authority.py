@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services import clock as clocks
 from services.errors import BadInput, NotAllowed
 from services.rules.domain import Person, Role
 
@@ -10,7 +11,8 @@ LEADS = (Role.LEAD, Role.ADMIN)
 
 
 def require(actor: Person, roles: tuple[Role, ...], what: str) -> None:
-    """Raises NotAllowed unless the actor has one of the roles."""
+    """Raises NotAllowed unless the actor has one of the roles, and is still logged in."""
+    still_logged_in(actor)
     if not actor.has(*roles):
         names = " or ".join(role.value for role in roles)
         has = ", ".join(sorted(role.value for role in actor.roles)) or "no role"
@@ -18,6 +20,12 @@ def require(actor: Person, roles: tuple[Role, ...], what: str) -> None:
             f"{actor.shown} may not {what}: that takes the role {names}, and {actor.shown} has {has}.",
             "Ask someone who has it.",
         )
+
+
+def still_logged_in(actor: Person) -> None:
+    """Raises NotAllowed where the login has ended since the page was drawn."""
+    if actor.until is not None and actor.until <= clocks.wall():
+        raise NotAllowed("Your login has ended.", "Log in again; nothing was done.")
 
 
 def reason_given(text: str, what: str) -> str:

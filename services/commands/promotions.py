@@ -181,6 +181,7 @@ def withdraw(
     version: int | None = None,
 ) -> None:
     """Take a promotion back before it deploys. Its requester may, and a lead. Raises Conflict when it is too late."""
+    authority.still_logged_in(actor)
     with store.writing() as session:
         promotion = lookups.promotion(session, promotion_id)
         lookups.locked_slot(session, SlotRef(promotion.application, promotion.stage))

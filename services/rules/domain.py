@@ -108,11 +108,15 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Person:
-    """Who acts. `roles` are what identity says now; the service decides by them on every action."""
+    """Who acts. `roles` are what identity says now; the service decides by them on every action.
+
+    `until` is when a login ends; None where nobody needs to log in.
+    """
 
     name: str
     roles: frozenset[Role]
     display: str = ""
+    until: datetime | None = None
 
     def has(self, *roles: Role) -> bool:
         return bool(self.roles.intersection(roles))
