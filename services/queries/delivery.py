@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import func
 from sqlalchemy import select as rows_of
 from sqlmodel import Session, col
 
@@ -116,12 +117,9 @@ def _deployments(session: Session, of: Any) -> Sequence[DeploymentEvent]:
         Deployment.blames,
         Deployment.drill,
         Deployment.writing_since,
-        Deployment.external_id,
+        func.coalesce(Deployment.external_id, ""),
     )
-    return [
-        DeploymentEvent(*row[:-1], external_id=row[-1] or "")
-        for row in _rows(session, of(Deployment.application, statement))
-    ]
+    return [DeploymentEvent(*row) for row in _rows(session, of(Deployment.application, statement))]
 
 
 def _incidents(session: Session, of: Any) -> Sequence[IncidentEvent]:
@@ -133,12 +131,9 @@ def _incidents(session: Session, of: Any) -> Sequence[IncidentEvent]:
         Incident.resolved_at,
         Incident.caused_by,
         Incident.inferred,
-        Incident.external_id,
+        func.coalesce(Incident.external_id, ""),
     )
-    return [
-        IncidentEvent(*row[:-1], external_id=row[-1] or "")
-        for row in _rows(session, of(Incident.application, statement))
-    ]
+    return [IncidentEvent(*row) for row in _rows(session, of(Incident.application, statement))]
 
 
 def _gate_runs(session: Session, of: Any) -> Sequence[GateRunEvent]:
@@ -156,8 +151,22 @@ def _gate_runs(session: Session, of: Any) -> Sequence[GateRunEvent]:
         GateRun.decision,
     ).where(GateRun.state == RunState.FINISHED)
     return [
-        GateRunEvent(*row[:8], row[8] is GateMode.ENFORCE, row[9], BlockDecision(row[10]) if row[10] else None)
-        for row in _rows(session, of(GateRun.application, statement))
+        GateRunEvent(
+            id=identity,
+            application=application,
+            stage=stage,
+            bundle=bundle,
+            gate=gate,
+            started_at=started,
+            finished_at=finished,
+            verdict=verdict,
+            enforcing=mode is GateMode.ENFORCE,
+            waived_at=waived,
+            decision=BlockDecision(decision) if decision else None,
+        )
+        for identity, application, stage, bundle, gate, started, finished, verdict, mode, waived, decision in _rows(
+            session, of(GateRun.application, statement)
+        )
     ]
 
 
