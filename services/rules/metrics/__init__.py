@@ -13,7 +13,7 @@ Several questions about the same events share one `History`, which orders and li
     trend(history, "change_lead_time", within)     # week by week, with the raw samples
     history.ledgers(within), combined(ledgers)     # where the time went, per release and in total
     history.links, history.failures                # which incident is whose, and what became of it
-    history.waits, history.delivered               # per deployment: parts of the wait, derived kind
+    history.waits_of(id), history.delivered        # per deployment: parts of the wait, derived kind
     band(values["change_lead_time"])               # the Quick Check's bin
 
 Durations are hours, shares are 0 to 1. A number that does not exist is None, and a note says why.
@@ -43,9 +43,11 @@ from services.rules.metrics.events import (
 )
 from services.rules.metrics.history import History
 from services.rules.metrics.kinds import Delivered
+from services.rules.metrics.ledgers import Ledger, LedgerPart, PartName, combined
 from services.rules.metrics.links import Failure, Link, LinkKind
-from services.rules.metrics.values import Answer, QualityKind, QualityRow, Sample, Value
-from services.rules.metrics.waits import Ledger, LedgerPart, PartName, Waits, combined, split
+from services.rules.metrics.samples import Sample, Samples
+from services.rules.metrics.values import QualityKind, QualityRow, Value
+from services.rules.metrics.waits import Waits, split
 from services.rules.metrics.windows import Window, last_days, window
 
 __all__ = [
@@ -53,7 +55,6 @@ __all__ = [
     "DEFINITIONS",
     "METRICS",
     "NAMES",
-    "Answer",
     "ApplicationRules",
     "ApprovalWait",
     "Band",
@@ -82,6 +83,7 @@ __all__ = [
     "ReproductionEvent",
     "ReproductionOutcome",
     "Sample",
+    "Samples",
     "TrainingFacts",
     "TrendPoint",
     "Value",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
-from operator import attrgetter
+from collections.abc import Callable
+from datetime import datetime
 
-from services.rules.domain import Verdict
+import numpy as np
+from numpy.typing import NDArray
+
 from services.rules.metrics.delivery import Metric
-from services.rules.metrics.events import BlockDecision, GateRunEvent, Id, ReproductionOutcome, TrainingFacts, id_order
+from services.rules.metrics.events import BlockDecision, GateRunEvent, Id, ReproductionOutcome
 from services.rules.metrics.history import History
 from services.rules.metrics.kinds import Delivered
-from services.rules.metrics.values import Answer, Sample, Value, hours
-from services.rules.metrics.waits import ZERO, Waits
+from services.rules.metrics.samples import Floats, Sample, Samples
+from services.rules.metrics.values import Answer, Value
+from services.rules.metrics.waits import MICROSECONDS, Integers, WaitColumns
 from services.rules.metrics.windows import Window
 
-Born = Callable[[TrainingFacts], datetime | None]
+HOUR = 3600.0  # in seconds
 
 
 def _answer(history: History, window: Window) -> Answer:
@@ -49,7 +51,7 @@ def rollback_time(history: History, window: Window) -> Value:
 
 def rollback_time_max(history: History, window: Window) -> Value:
     samples = history.rollbacks.within(window)
-    longest = max((sample.value for sample in samples), default=None)
+    longest = float(samples.values.max()) if samples else None
     return _answer(history, window).make("rollback_time_max", longest, samples)
 
 
@@ -60,85 +62,41 @@ def rollbacks_failed(history: History, window: Window) -> Value:
 # -- ages --------------------------------------------------------------------------------------------------------
 
 
-def _training_end(facts: TrainingFacts) -> datetime | None:
-    return facts.ended_at
-
-
-def _cutoff(facts: TrainingFacts) -> datetime | None:
-    return max((dataset.cutoff for dataset in facts.datasets), default=None)
-
-
 def model_age(history: History, window: Window) -> Value:
-    return _age("model_age", history, window, _training_end)
+    return _age("model_age", history, window, history.model_births)
 
 
 def model_age_mean(history: History, window: Window) -> Value:
-    return _mean_age("model_age_mean", history, window, _training_end)
+    return _mean_age("model_age_mean", history, window, history.model_births)
 
 
 def data_age(history: History, window: Window) -> Value:
-    return _age("data_age", history, window, _cutoff)
+    return _age("data_age", history, window, history.data_births)
 
 
 def data_age_mean(history: History, window: Window) -> Value:
-    return _mean_age("data_age_mean", history, window, _cutoff)
+    return _mean_age("data_age_mean", history, window, history.data_births)
 
 
-def _turns(history: History) -> Iterator[tuple[Delivered, datetime | None]]:
-    """Each deployment that served, and until when; none for what serves still. Redeploys prolong the turn."""
-    serving: dict[str, Delivered] = {}
-    for one in history.delivered:
-        before = serving.get(one.event.application)
-        if before is not None and before.event.bundle == one.event.bundle:
-            continue
-        if before is not None:
-            yield before, one.at
-        serving[one.event.application] = one
-    for last in serving.values():
-        yield last, None
+def _age(name: str, history: History, window: Window, births: Floats) -> Value:
+    moment = min(window.end, history.as_of).timestamp()
+    serving = (history.turns.begins <= moment) & (moment < history.turns.ends) & ~np.isnan(births)
+    return _answer(history, window).median(name, _ages(history, serving, (moment - births[serving]) / HOUR))
 
 
-def _served(history: History, window: Window, born: Born) -> list[tuple[Delivered, datetime, datetime, datetime]]:
-    """What served in the window, from when until when, and when it was born."""
-    close = min(window.end, history.as_of)
-    found = []
-    for one, until in _turns(history):
-        birth = _birth(history, one, born)
-        start, end = max(one.at, window.start), min(until or close, close)
-        if birth is not None and start < end:
-            found.append((one, start, end, birth))
-    return sorted(found, key=lambda row: (row[0].at, id_order(row[0].id)))
-
-
-def _age(name: str, history: History, window: Window, born: Born) -> Value:
-    moment = min(window.end, history.as_of)
-    samples = tuple(
-        Sample(one.at, one.id, hours(moment - birth), detail=str(one.event.bundle))
-        for one, until in _turns(history)
-        if one.at <= moment and (until is None or moment < until)
-        for birth in [_birth(history, one, born)]
-        if birth is not None
-    )
-    return _answer(history, window).median(name, tuple(sorted(samples, key=lambda s: (s.at, id_order(s.id)))))
-
-
-def _birth(history: History, one: Delivered, born: Born) -> datetime | None:
-    """None where it is not known, or lies after the deployment: a negative age, which stands in data quality."""
-    facts = history.trainings.get(one.event.bundle)
-    birth = born(facts) if facts else None
-    return birth if birth is not None and birth <= one.at else None
-
-
-def _mean_age(name: str, history: History, window: Window, born: Born) -> Value:
+def _mean_age(name: str, history: History, window: Window, births: Floats) -> Value:
     """Over a turn the age grows steadily, so its mean is the age in the middle; turns weigh by their length."""
-    served = _served(history, window, born)
-    samples = tuple(
-        Sample(one.at, one.id, hours(start + (end - start) / 2 - birth), detail=str(one.event.bundle))
-        for one, start, end, birth in served
-    )
-    weights = [hours(end - start) for _, start, end, _ in served]
-    mean = sum(s.value * w for s, w in zip(samples, weights, strict=True)) / sum(weights) if weights else None
-    return _answer(history, window).make(name, mean, samples)
+    begins = np.maximum(history.turns.begins, window.start.timestamp())
+    ends = np.minimum(history.turns.ends, min(window.end, history.as_of).timestamp())
+    served = (begins < ends) & ~np.isnan(births)
+    ages = ((begins + ends) / 2 - births)[served] / HOUR
+    mean = float(np.average(ages, weights=(ends - begins)[served])) if len(ages) else None
+    return _answer(history, window).make(name, mean, _ages(history, served, ages))
+
+
+def _ages(history: History, rows: NDArray[np.bool_], ages: Floats) -> Samples:
+    found = [history.turns.delivered[row] for row in np.flatnonzero(rows).tolist()]
+    return Samples([one.at for one in found], [one.id for one in found], ages)
 
 
 # -- reproducibility ---------------------------------------------------------------------------------------------
@@ -146,12 +104,11 @@ def _mean_age(name: str, history: History, window: Window, born: Born) -> Value:
 
 def reproducibility(history: History, window: Window) -> Value:
     good = (ReproductionOutcome.EXACT, ReproductionOutcome.TOLERANT)
-    tried = sorted(
-        (a for a in history.events.reproductions if a.finished_at <= history.as_of and window.contains(a.finished_at)),
-        key=lambda a: (a.finished_at, id_order(a.id)),
-    )
+    tried = [
+        a for a in history.events.reproductions if a.finished_at <= history.as_of and window.contains(a.finished_at)
+    ]
     broken = sum(1 for attempt in tried if attempt.outcome is ReproductionOutcome.ERRORED)
-    samples = tuple(
+    samples = Samples.of(
         Sample(a.finished_at, a.id, float(a.outcome in good), "reproduction", a.outcome.value)
         for a in tried
         if a.outcome is not ReproductionOutcome.ERRORED
@@ -164,55 +121,51 @@ def reproducibility(history: History, window: Window) -> Value:
 
 
 def wait_gates(history: History, window: Window) -> Value:
-    return _wait("wait_gates", history, window, attrgetter("gates"))
+    return _wait("wait_gates", history, window, lambda waits: waits.gates)
 
 
 def wait_approval(history: History, window: Window) -> Value:
-    return _wait("wait_approval", history, window, attrgetter("approval"))
+    return _wait("wait_approval", history, window, lambda waits: waits.approval)
 
 
 def wait_deploy(history: History, window: Window) -> Value:
-    return _wait("wait_deploy", history, window, attrgetter("deploy"))
+    return _wait("wait_deploy", history, window, lambda waits: waits.deploy)
 
 
 def wait_queue(history: History, window: Window) -> Value:
-    return _wait("wait_queue", history, window, attrgetter("queue"))
+    return _wait("wait_queue", history, window, lambda waits: waits.queue)
 
 
 def wait_total(history: History, window: Window) -> Value:
-    return _wait("wait_total", history, window, attrgetter("total"))
+    return _wait("wait_total", history, window, lambda waits: waits.total)
 
 
-def _wait(name: str, history: History, window: Window, part: Callable[[Waits], timedelta]) -> Value:
-    whole = history.waited.within(window)
-    durations = [part(history.waits[sample.id]) for sample in whole]
-    samples = tuple(s._replace(value=hours(d)) for s, d in zip(whole, durations, strict=True))
-    mean = hours(sum(durations, ZERO)) / len(durations) if durations else None
+def _wait(name: str, history: History, window: Window, part: Callable[[WaitColumns], Integers]) -> Value:
+    durations = part(history.waits)[_rows(history, window)]
+    samples = history.waited.within(window).valued(durations / MICROSECONDS)
+    mean = float(durations.sum() / len(durations) / MICROSECONDS) if len(durations) else None
     return _answer(history, window).make(name, mean, samples)
 
 
+def _rows(history: History, window: Window) -> slice:
+    return slice(*history.waited.positions((window.start, window.end)))
+
+
 def flow_efficiency(history: History, window: Window) -> Value:
-    whole = history.waited.within(window)
-    waits = [history.waits[sample.id] for sample in whole]
-    total = sum((w.total for w in waits), ZERO)
-    working = sum((w.gates + w.deploy for w in waits), ZERO)
-    samples = tuple(s._replace(value=w.efficiency or 0.0) for s, w in zip(whole, waits, strict=True))
-    notes = () if total or not whole else ("every deployment took no time at all",)
-    return _answer(history, window).make("flow_efficiency", working / total if total else None, samples, notes=notes)
+    rows, waits = _rows(history, window), history.waits
+    total, working = waits.total[rows], (waits.gates + waits.deploy)[rows]
+    each = np.divide(working, total, out=np.zeros(len(total)), where=total > 0)
+    samples = history.waited.within(window).valued(each)
+    together = float(working.sum() / total.sum()) if total.any() else None
+    notes = () if together is not None or not samples else ("every deployment took no time at all",)
+    return _answer(history, window).make("flow_efficiency", together, samples, notes=notes)
 
 
 # -- gates -------------------------------------------------------------------------------------------------------
 
 
 def _blocks(history: History, window: Window) -> list[GateRunEvent]:
-    """Results in the window that kept a bundle out, by time. Each run once."""
-    runs = {
-        run.id: (run.finished_at, id_order(run.id), run)
-        for run in history.events.gate_runs
-        if run.enforcing and run.verdict not in (None, Verdict.PASSED) and run.finished_at is not None
-    }
-    found = sorted(row for row in runs.values() if row[0] <= history.as_of and window.contains(row[0]))
-    return [run for _, _, run in found]
+    return [run for run in history.blocks if run.finished_at and window.contains(run.finished_at)]
 
 
 def gate_catch_rate(history: History, window: Window) -> Value:
@@ -221,8 +174,8 @@ def gate_catch_rate(history: History, window: Window) -> Value:
     for run in _blocks(history, window):
         if run.decision is BlockDecision.DEFECT and run.finished_at is not None:
             caught.setdefault(run.bundle, Sample(run.finished_at, run.id, 1.0, "gate run", run.gate))
-    failed = tuple(sample._replace(value=0.0) for sample in history.forward.within(window) if sample.value)
-    return _answer(history, window).share("gate_catch_rate", (*caught.values(), *failed))
+    failed = history.forward.within(window).hits.valued(0.0)
+    return _answer(history, window).share("gate_catch_rate", Samples.of([*caught.values(), *failed]))
 
 
 def false_block_rate(history: History, window: Window) -> Value:
@@ -231,17 +184,15 @@ def false_block_rate(history: History, window: Window) -> Value:
     for run in _blocks(history, window):
         if run.decision is not None or _waived(run, history.as_of):
             decided[run.stage, run.bundle, run.gate] = run
-    arrivals: dict[Id, list[Delivered]] = {}
-    for one in history.delivered:
-        if one.counts:
-            arrivals.setdefault(one.event.bundle, []).append(one)
+    bundles = {run.bundle for run in decided.values()}
+    arrivals = [one for one in history.delivered if one.counts and one.event.bundle in bundles] if bundles else []
     samples, unknown = [], 0
-    for run in sorted(decided.values(), key=lambda r: (r.finished_at or history.as_of, id_order(r.id))):
-        clean = _clean_after(history, run, arrivals.get(run.bundle, []))
+    for run in decided.values():
+        clean = _clean_after(history, run, [one for one in arrivals if one.event.bundle == run.bundle])
         unknown += clean is None
         samples.append(Sample(run.finished_at or history.as_of, run.id, float(clean is True), "gate run", run.gate))
     notes = (f"{unknown} waived and not yet known to be clean, counted as not false",) if unknown else ()
-    return _answer(history, window).share("false_block_rate", tuple(samples), notes=notes)
+    return _answer(history, window).share("false_block_rate", Samples.of(samples), notes=notes)
 
 
 def _waived(run: GateRunEvent, as_of: datetime) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Container
 from datetime import timedelta
 from itertools import pairwise
@@ -10,7 +9,8 @@ from itertools import pairwise
 from services.rules.metrics import intervals
 from services.rules.metrics.history import History
 from services.rules.metrics.links import LinkKind
-from services.rules.metrics.values import Answer, QualityKind, QualityRow, Sample, Value
+from services.rules.metrics.samples import Sample, Samples
+from services.rules.metrics.values import Answer, QualityKind, QualityRow, Value
 from services.rules.metrics.windows import Window
 
 Metric = Callable[[History, Window], Value]
@@ -23,15 +23,15 @@ def _answer(history: History, window: Window) -> Answer:
 
 
 def deployments(history: History, window: Window) -> Value:
-    return _answer(history, window).count("deployments", _each_once(history.forward.within(window)))
+    return _answer(history, window).count("deployments", history.forward.within(window).valued(1.0))
 
 
 def deployments_all(history: History, window: Window) -> Value:
-    return _answer(history, window).count("deployments_all", _each_once(history.counted.within(window)))
+    return _answer(history, window).count("deployments_all", history.counted.within(window).valued(1.0))
 
 
 def deployment_frequency(history: History, window: Window) -> Value:
-    samples = _each_once(history.forward.within(window))
+    samples = history.forward.within(window).valued(1.0)
     low, high = intervals.poisson(len(samples))
     notes: tuple[str, ...] = ()
     if window.partial(history.as_of):
@@ -43,7 +43,7 @@ def deployment_frequency(history: History, window: Window) -> Value:
 
 def deployment_days_per_week(history: History, window: Window) -> Value:
     """One sample a complete week, whose id is its Monday."""
-    samples = tuple(
+    samples = Samples.of(
         Sample(week.start, week.first.isoformat(), float(_days_with_one(history, week)), "week")
         for week in window.complete_weeks(history.as_of)
     )
@@ -51,8 +51,7 @@ def deployment_days_per_week(history: History, window: Window) -> Value:
 
 
 def _days_with_one(history: History, week: Window) -> int:
-    times = [sample.at for sample in history.forward.within(week)]
-    edges = [bisect_left(times, start) for start in week.day_starts()]
+    edges = history.forward.positions(week.day_starts())
     return sum(1 for first, following in pairwise(edges) if following > first)
 
 
@@ -75,7 +74,7 @@ def failed_deployment_recovery_time(history: History, window: Window) -> Value:
     still_open = history.open_failures(window)
     notes = _source(history)
     if still_open:
-        notes += (f"{len(still_open)} still open, the oldest for {max(s.value for s in still_open):.1f} hours",)
+        notes += (f"{len(still_open)} still open, the oldest for {still_open.values.max():.1f} hours",)
     samples = history.recoveries.within(window)
     return _answer(history, window).median("failed_deployment_recovery_time", samples, notes=notes)
 
@@ -92,9 +91,11 @@ def recovery_open(history: History, window: Window) -> Value:
 
 def recovery_kaplan_meier(history: History, window: Window) -> Value:
     closed, still_open = history.recoveries.within(window), history.open_failures(window)
-    median = intervals.kaplan_meier_median([s.value for s in closed], [s.value for s in still_open])
+    median = intervals.kaplan_meier_median(closed.values, still_open.values)
     notes = (f"{len(closed)} restored, {len(still_open)} still open",) if closed or still_open else ()
-    return _answer(history, window).make("recovery_kaplan_meier", median, closed + still_open, notes=notes)
+    return _answer(history, window).make(
+        "recovery_kaplan_meier", median, Samples.of([*closed, *still_open]), notes=notes
+    )
 
 
 def change_fail_rate(history: History, window: Window) -> Value:
@@ -111,7 +112,7 @@ _LINKING = (QualityKind.UNATTRIBUTED, QualityKind.UNKNOWN_REFERENCE, QualityKind
 
 
 def failed_deployments(history: History, window: Window) -> Value:
-    failed = tuple(sample for sample in history.forward.within(window) if sample.value)
+    failed = history.forward.within(window).hits
     return _answer(history, window).count("failed_deployments", failed, notes=_source(history))
 
 
@@ -136,8 +137,8 @@ def unattributed_incidents(history: History, window: Window) -> Value:
     return _answer(history, window).count("unattributed_incidents", samples, notes=_source(history))
 
 
-def _incidents(history: History, window: Window, kinds: Container[LinkKind]) -> tuple[Sample, ...]:
-    return tuple(
+def _incidents(history: History, window: Window, kinds: Container[LinkKind]) -> Samples:
+    return Samples.of(
         Sample(link.incident.impact_started_at, link.incident.id, 1.0, "incident", link.kind.value)
         for link in history.links
         if link.kind in kinds and window.contains(link.incident.impact_started_at)
@@ -150,13 +151,8 @@ def promotion_success(history: History, window: Window) -> Value:
 
 def data_quality(history: History, window: Window) -> Value:
     rows = history.quality_of(window)
-    samples = tuple(Sample(row.at, row.id, 1.0, row.subject, row.kind.value) for row in rows)
+    samples = Samples.of(Sample(row.at, row.id, 1.0, row.subject, row.kind.value) for row in rows)
     return _answer(history, window).make("data_quality", float(len(rows)), samples, quality=rows)
-
-
-def _each_once(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-    """In a count every sample is 1, whatever a share says of it."""
-    return tuple(Sample(at, identity, 1.0, subject, detail) for at, identity, _, subject, detail in samples)
 
 
 def _source(history: History) -> tuple[str, ...]:

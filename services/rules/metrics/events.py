@@ -1,6 +1,7 @@
 """What the metrics are made of: plain facts, each kind of them one query away from the tables, and nothing derived.
 
-Times are aware. Ids are those of the tables, of one type throughout; `external_id` is what an import called it.
+Times are aware. Ids are those of the tables, so a bundle's is its own across applications; `external_id` is what an
+import called a thing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 
 from services.rules.domain import DeploymentKind, DeploymentState, Verdict
 
@@ -171,6 +173,14 @@ class Events:
 
 
 DEFAULT_RULES = ApplicationRules()
+
+
+def by_id(deployments: list[DeploymentEvent]) -> None:
+    """Put them in the order of their ids."""
+    if all(type(d.id) is int for d in deployments):
+        deployments.sort(key=attrgetter("id"))
+    else:
+        deployments.sort(key=lambda d: id_order(d.id))
 
 
 def id_order(identity: Id) -> tuple[bool, int, str]:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from services.rules.domain import DeploymentKind, DeploymentState
-from services.rules.metrics.events import CommitEvent, DeploymentEvent, Events, Id, TrainingFacts
+import numpy as np
+
+from services.rules.domain import DeploymentKind, DeploymentState, Verdict
+from services.rules.metrics import quality
+from services.rules.metrics.events import (
+    DeploymentEvent,
+    Events,
+    GateRunEvent,
+    Id,
+    TrainingFacts,
+    id_order,
+)
 from services.rules.metrics.kinds import NEW, Arrivals, Delivered, arrivals, in_order
+from services.rules.metrics.leads import Leads
+from services.rules.metrics.ledgers import Ledger, ledger
 from services.rules.metrics.links import Failure, Link, Linked, link
-from services.rules.metrics.values import QualityKind, QualityRow, Sample, Series, hours, series
-from services.rules.metrics.waits import Activity, Ledger, Waits, ledger
+from services.rules.metrics.samples import Floats, Sample, Samples, hours, seconds
+from services.rules.metrics.turns import Turns, turns
+from services.rules.metrics.values import QualityKind, QualityRow
+from services.rules.metrics.waits import MICROSECONDS, Activity, WaitColumns, Waits, wait_columns
 from services.rules.metrics.windows import Window, aware
 
+LETTING_THROUGH = (None, Verdict.PASSED)
 CAUSED_BY_FAILURE = frozenset({DeploymentKind.ROLLBACK, DeploymentKind.HOTFIX, DeploymentKind.RETRAIN})
 
 
@@ -69,51 +85,51 @@ class History:
     # -- samples of deployments ----------------------------------------------------------------------------------
 
     @cached_property
-    def forward(self) -> Series:
+    def forward(self) -> Samples:
         """D_fwd; the value says whether it failed."""
+        found = [d for d in self.delivered if d.forward]
         failures = self.failures
-        return Series([Sample(d.at, d.id, float(d.id in failures)) for d in self.delivered if d.forward])
+        return _deployments(found, np.fromiter((d.id in failures for d in found), dtype=float))
 
     @cached_property
-    def counted(self) -> Series:
+    def counted(self) -> Samples:
         """D_all; the value says whether it was rework."""
-        return Series([Sample(d.at, d.id, float(_rework(d)), detail=d.kind.value) for d in self.delivered if d.counts])
+        found = [d for d in self.delivered if d.counts]
+        return _deployments(found, np.fromiter((_rework(d) for d in found), dtype=float))
 
     @cached_property
-    def promotions(self) -> Series:
+    def promotions(self) -> Samples:
         """D_all and what failed before it served; the value says whether it succeeded."""
-        failed = [
-            Sample(event.finished_at, event.id, 0.0)
+        failed = self._failed(but=DeploymentKind.REDEPLOY)
+        return self.counted.valued(1.0).merged(failed.valued(0.0))
+
+    @cached_property
+    def failed_rollbacks(self) -> Samples:
+        return self._failed(only=DeploymentKind.ROLLBACK)
+
+    def _failed(self, *, only: DeploymentKind | None = None, but: DeploymentKind | None = None) -> Samples:
+        return Samples.of(
+            Sample(event.finished_at, event.id, 1.0)
             for event, kind in self._arrivals.failed
-            if event.finished_at and kind is not DeploymentKind.REDEPLOY and not event.drill
-        ]
-        return series([sample._replace(value=1.0) for sample in self.counted.samples] + failed)
+            if event.finished_at and not event.drill and kind is not but and only in (None, kind)
+        )
 
     @cached_property
-    def maturing_deployments(self) -> Series:
-        return Series([Sample(d.at, d.id, 1.0) for d in self.delivered if d.forward and self.maturing(d)])
+    def maturing_deployments(self) -> Samples:
+        found = [d for d in self.delivered if d.forward and self.maturing(d)]
+        return _deployments(found, np.ones(len(found)))
 
     @cached_property
-    def rollbacks(self) -> Series:
+    def rollbacks(self) -> Samples:
         """Succeeded ones, in hours since the request."""
-        return Series([sample for sample in self._rollbacks if sample.value >= 0])
+        return _not_negative(self._rollbacks)
 
     @cached_property
-    def _rollbacks(self) -> list[Sample]:
-        return [
+    def _rollbacks(self) -> Samples:
+        return Samples.of(
             Sample(d.at, d.id, hours(d.at - d.event.requested_at))
             for d in self.delivered
             if d.kind is DeploymentKind.ROLLBACK and d.counts and d.event.requested_at
-        ]
-
-    @cached_property
-    def failed_rollbacks(self) -> Series:
-        return Series(
-            [
-                Sample(event.finished_at, event.id, 1.0)
-                for event, kind in self._arrivals.failed
-                if event.finished_at and kind is DeploymentKind.ROLLBACK and not event.drill
-            ]
         )
 
     # -- lead times ----------------------------------------------------------------------------------------------
@@ -121,110 +137,135 @@ class History:
     @cached_property
     def first_arrivals(self) -> list[Delivered]:
         """The deployment with which each bundle first arrived, where it counts."""
-        return [
-            d for d in self.delivered if d.derived is DeploymentKind.RELEASE and d.kind in NEW and not d.event.drill
-        ]
+        return [d for d in self.delivered if d.derived is DeploymentKind.RELEASE and d.kind in NEW and d.counts]
 
     @cached_property
-    def commits_by_bundle(self) -> dict[Id, list[CommitEvent]]:
-        found: dict[Id, list[CommitEvent]] = defaultdict(list)
-        for commit in self.events.commits:
-            found[commit.bundle].append(commit)
-        return found
+    def bundles_with_commits(self) -> frozenset[Id]:
+        return frozenset(commit.bundle for commit in self.events.commits)
 
     @cached_property
     def trainings(self) -> dict[Id, TrainingFacts]:
         return {facts.bundle: facts for facts in self.events.trainings}
 
     @cached_property
-    def _commit_leads(self) -> list[Sample]:
-        found, seen = [], set()
-        for d in self.first_arrivals:
-            for commit in sorted(self.commits_by_bundle.get(d.event.bundle, ()), key=lambda c: (c.at, c.sha)):
-                once = (d.event.application, commit.sha)
-                if not commit.sha or once not in seen:
-                    seen.add(once)
-                    found.append(
-                        Sample(d.at, d.id, hours(d.at - commit.at), detail=commit.sha or commit.at.isoformat())
-                    )
-        return found
+    def _commit_leads(self) -> Samples:
+        leads, arrivals = Leads(), self.first_arrivals
+        rows = {d.event.bundle: row for row, d in enumerate(arrivals)}
+        arrived = [commit for commit in self.events.commits if commit.bundle in rows]
+        of_row = [rows[commit.bundle] for commit in arrived]
+        for number in np.lexsort((seconds(c.at for c in arrived), of_row)).tolist():  # by arrival, then by time
+            commit = arrived[number]
+            leads.add(arrivals[of_row[number]], commit.at, commit.sha)
+        return leads.samples()
 
     @cached_property
-    def _training_leads(self) -> list[Sample]:
-        found, seen = [], set()
+    def _training_leads(self) -> Samples:
+        leads, trainings = Leads(), self.trainings
         for d in self.first_arrivals:
-            facts = self.trainings.get(d.event.bundle)
-            if facts is None or facts.ended_at is None:
-                continue
-            once = (d.event.application, facts.model_version)
-            if not facts.model_version or once not in seen:
-                seen.add(once)
-                found.append(Sample(d.at, d.id, hours(d.at - facts.ended_at), detail=facts.model_version))
-        return found
+            facts = trainings.get(d.event.bundle)
+            if facts is not None and facts.ended_at is not None:
+                leads.add(d, facts.ended_at, facts.model_version)
+        return leads.samples()
 
     @cached_property
-    def _data_leads(self) -> list[Sample]:
-        found, seen = [], set()
+    def _data_leads(self) -> Samples:
+        leads, trainings = Leads(), self.trainings
         for d in self.first_arrivals:
-            facts = self.trainings.get(d.event.bundle)
-            for dataset in sorted(facts.datasets, key=lambda s: (s.version, s.cutoff)) if facts else ():
-                once = (d.event.application, dataset.version)
-                if once not in seen:
-                    seen.add(once)
-                    found.append(Sample(d.at, d.id, hours(d.at - dataset.cutoff), detail=dataset.version))
-        return found
+            facts = trainings.get(d.event.bundle)
+            if facts is not None:
+                for dataset in facts.datasets:
+                    leads.add(d, dataset.cutoff, dataset.version)
+        return leads.samples()
 
     @cached_property
-    def commit_leads(self) -> Series:
+    def commit_leads(self) -> Samples:
         return _not_negative(self._commit_leads)
 
     @cached_property
-    def training_leads(self) -> Series:
+    def training_leads(self) -> Samples:
         return _not_negative(self._training_leads)
 
     @cached_property
-    def data_leads(self) -> Series:
+    def data_leads(self) -> Samples:
         return _not_negative(self._data_leads)
 
     # -- recovery ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _recoveries(self) -> list[Sample]:
-        return [
+    def _recoveries(self) -> Samples:
+        return Samples.of(
             Sample(f.restored_at, f.deployment.id, hours(f.restored_at - f.deployment.at))
             for f in self.failures.values()
             if f.restored_at is not None and f.measurable
-        ]
+        )
 
     @cached_property
-    def recoveries(self) -> Series:
+    def recoveries(self) -> Samples:
         """At the moment of restoration, in hours since the failed deployment had finished."""
         return _not_negative(self._recoveries)
 
-    def open_failures(self, window: Window) -> tuple[Sample, ...]:
+    def open_failures(self, window: Window) -> Samples:
         """Failed deployments from before the window's end that are not restored, with their age in hours."""
-        return tuple(
+        return Samples.of(
             Sample(f.deployment.at, f.deployment.id, hours(self.as_of - f.deployment.at), detail="open")
             for f in self.failures.values()
             if f.restored_at is None and f.deployment.at < window.end
         )
 
+    # -- what served, and what was kept out -----------------------------------------------------------------------
+
+    @cached_property
+    def turns(self) -> Turns:
+        return turns(self.delivered)
+
+    @cached_property
+    def model_births(self) -> Floats:
+        """Of each turn, when its model's training ended."""
+        return self.turns.births(self.trainings, lambda facts: facts.ended_at)
+
+    @cached_property
+    def data_births(self) -> Floats:
+        """Of each turn, up to when its latest data reaches."""
+        return self.turns.births(self.trainings, lambda facts: max((d.cutoff for d in facts.datasets), default=None))
+
+    @cached_property
+    def blocks(self) -> list[GateRunEvent]:
+        """Gate runs that kept a bundle out, by the time of their result; each once."""
+        blocking = {
+            run.id: run
+            for run in self.events.gate_runs
+            if run.enforcing
+            and run.verdict not in LETTING_THROUGH
+            and run.finished_at
+            and run.finished_at <= self.as_of
+        }
+        return sorted(blocking.values(), key=lambda run: (run.finished_at, id_order(run.id)))
+
     # -- waits ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _requested(self) -> list[Delivered]:
+        return [d for d in self.delivered if d.forward and _times_in_order(d)]
+
+    @cached_property
+    def waits(self) -> WaitColumns:
+        """Of the forward deployments whose request and start are known."""
+        events = [d.event for d in self._requested]
+        return wait_columns(events, self.events.gate_runs, self.events.approvals, self.as_of)
+
+    @cached_property
+    def waited(self) -> Samples:
+        """Row by row those of `waits`, with the hours from request to finish."""
+        return _deployments(self._requested, self.waits.total / MICROSECONDS)
 
     @cached_property
     def activity(self) -> Activity:
         return Activity(self.events.gate_runs, self.events.approvals, self.as_of)
 
-    @cached_property
-    def waits(self) -> dict[Id, Waits]:
-        """Of the forward deployments whose request and start are known, in the order of their finish."""
-        found = ((d.id, self.activity.waits(d.event)) for d in self.delivered if d.forward)
-        return {identity: waits for identity, waits in found if waits is not None}
-
-    @cached_property
-    def waited(self) -> Series:
-        """Hours from request to finish."""
-        return Series([Sample(self.by_id[i].at, i, hours(waits.total)) for i, waits in self.waits.items()])
+    def waits_of(self, deployment: Id) -> Waits | None:
+        """Of one deployment, or none where it did not count, or its times are not known or out of order."""
+        found = self.by_id.get(deployment)
+        return self.activity.waits(found.event) if found else None
 
     @cached_property
     def _first_in_stages(self) -> dict[tuple[str, Id], list[DeploymentEvent]]:
@@ -245,9 +286,7 @@ class History:
     def _ledger(self, arrival: Delivered) -> Ledger | None:
         event = arrival.event
         steps = self._first_in_stages[event.application, event.bundle]
-        earlier = [
-            step for step in steps if step.stage != event.stage and (step.finished_at or arrival.at) <= arrival.at
-        ]
+        earlier = [s for s in steps if s.stage != event.stage and (s.finished_at or arrival.at) <= arrival.at]
         return ledger(event, earlier, self.trainings.get(event.bundle), self.activity)
 
     # -- the record ----------------------------------------------------------------------------------------------
@@ -255,13 +294,16 @@ class History:
     @cached_property
     def quality(self) -> tuple[QualityRow, ...]:
         """Everything a person should look at, by time; one row for each thing that is wrong."""
-        rows = [*self._linked.quality, *self._negative(), *self._contradictions(), *self._without_commits()]
-        return tuple(
-            sorted({*rows, *self._aborted()}, key=lambda row: (row.at, row.kind, row.subject, str(row.id), row.text))
-        )
+        found = {*self._linked.quality, *self._negative(), *quality.of_deployments(self), *quality.aborted(self)}
+        return tuple(sorted(found, key=lambda row: (row.at, row.kind, row.subject, str(row.id), row.text)))
 
     def quality_of(self, window: Window) -> tuple[QualityRow, ...]:
-        return tuple(row for row in self.quality if window.contains(row.at))
+        times = self._quality_times
+        return self.quality[bisect_left(times, window.start) : bisect_left(times, window.end)]
+
+    @cached_property
+    def _quality_times(self) -> list[datetime]:
+        return [row.at for row in self.quality]
 
     def _negative(self) -> Iterator[QualityRow]:
         leads = (
@@ -272,47 +314,28 @@ class History:
             (self._rollbacks, "It finished before it was requested."),
         )
         for samples, text in leads:
-            for sample in samples:
-                if sample.value < 0:
-                    said = text.format(sample.detail)
-                    yield QualityRow(sample.at, QualityKind.NEGATIVE, sample.subject, sample.id, said)
-        for d in self.delivered:
-            requested, started = d.event.requested_at, d.event.started_at
-            if not d.forward or requested is None or started is None:
-                continue
-            if d.at < requested:
-                yield _negative_row(d, "It finished before it was requested.")
-            elif not requested <= started <= d.at:
-                yield _negative_row(d, "It started before it was requested, or after it had finished.")
+            for sample in samples.where(samples.values < 0):
+                said = text.format(sample.detail or "(without a name)")
+                yield QualityRow(sample.at, QualityKind.NEGATIVE, sample.subject, sample.id, said)
 
-    def _contradictions(self) -> Iterator[QualityRow]:
-        for d in self.delivered:
-            if d.contradicts:
-                text = f"It was declared a {d.kind.value}; by the order of arrival it is a {d.derived.value}."
-                yield QualityRow(d.at, QualityKind.CONTRADICTION, "deployment", d.id, text)
+    @property
+    def unique_deployments(self) -> Sequence[DeploymentEvent]:
+        """As they were handed over, doubles left out."""
+        return self._unique
 
-    def _without_commits(self) -> Iterator[QualityRow]:
-        for d in self.first_arrivals:
-            if d.kind is not DeploymentKind.RETRAIN and not self.commits_by_bundle.get(d.event.bundle):
-                text = "No commits are known of its bundle, so it is in no lead time."
-                yield QualityRow(d.at, QualityKind.MISSING_COMMITS, "deployment", d.id, text)
 
-    def _aborted(self) -> Iterator[QualityRow]:
-        for event in self._unique:
-            since = event.writing_since
-            counts = event.stage == self.events.rules_of(event.application).stage
-            if event.state is DeploymentState.ABORTED and counts and since is not None and since <= self.as_of:
-                text = "It was aborted while it was being made live: it may have served for a moment."
-                yield QualityRow(since, QualityKind.MAY_HAVE_SERVED, "deployment", event.id, text)
+def _deployments(found: Sequence[Delivered], values: Floats) -> Samples:
+    return Samples([d.at for d in found], [d.id for d in found], values)
+
+
+def _not_negative(samples: Samples) -> Samples:
+    return samples.where(samples.values >= 0)
+
+
+def _times_in_order(d: Delivered) -> bool:
+    requested, started = d.event.requested_at, d.event.started_at
+    return requested is not None and started is not None and requested <= started <= d.at
 
 
 def _rework(d: Delivered) -> bool:
     return not d.planned and (d.kind in CAUSED_BY_FAILURE or bool(d.event.fixes) or d.event.blames is not None)
-
-
-def _not_negative(samples: list[Sample]) -> Series:
-    return series(sample for sample in samples if sample.value >= 0)
-
-
-def _negative_row(d: Delivered, text: str) -> QualityRow:
-    return QualityRow(d.at, QualityKind.NEGATIVE, "deployment", d.id, text)

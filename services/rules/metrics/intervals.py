@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 Interval = tuple[float, float]
+Floats = NDArray[np.float64]
 TAIL = 0.025  # on either side: 95 % between
 Z = float(special.ndtri(1 - TAIL))
 LEAST_FOR_P90 = 10
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
+def percentile(values: Floats, share: float) -> float | None:
     """Interpolated linearly, as PostgreSQL's `percentile_cont`. None where there are no values."""
-    return float(np.percentile(np.asarray(values, dtype=float), share * 100)) if values else None
+    return float(np.percentile(values, share * 100)) if len(values) else None
 
 
 def wilson(successes: int, n: int) -> Interval | None:
@@ -40,7 +41,7 @@ def poisson(count: int) -> Interval:
     return low, float(special.gammaincinv(count + 1, 1 - TAIL))
 
 
-def of_percentile(values: Sequence[float], share: float) -> Interval | None:
+def of_percentile(values: Floats, share: float) -> Interval | None:
     """Between two of the values themselves, whatever their distribution. None where there are too few for one.
 
     A median's needs 6 values, since all of five lie on one side of it more often than once in twenty.
@@ -50,7 +51,7 @@ def of_percentile(values: Sequence[float], share: float) -> Interval | None:
     above = n + 1 - _rank_under(n, 1 - share)
     if below < 1 or above > n:
         return None
-    ordered = np.sort(np.asarray(values, dtype=float))
+    ordered = np.partition(values, (below - 1, above - 1))
     return float(ordered[below - 1]), float(ordered[above - 1])
 
 
@@ -66,12 +67,11 @@ def _rank_under(n: int, share: float) -> int:
     return rank
 
 
-def kaplan_meier_median(closed: Sequence[float], still_open: Sequence[float]) -> float | None:
+def kaplan_meier_median(closed: Floats, still_open: Floats) -> float | None:
     """When half are over, with those still open counted as "longer than this". None where half are not over yet."""
     surviving = 1.0
-    ends = np.sort(np.asarray(closed, dtype=float))
-    durations = np.sort(np.concatenate([ends, np.asarray(still_open, dtype=float)]))
-    for moment, ended in zip(*np.unique(ends, return_counts=True), strict=True):
+    durations = np.sort(np.concatenate([closed, still_open]))
+    for moment, ended in zip(*np.unique(closed, return_counts=True), strict=True):
         at_risk = len(durations) - int(np.searchsorted(durations, moment, side="left"))
         surviving *= 1 - int(ended) / at_risk
         if surviving <= 0.5 + 1e-12:  # a half that rounding made a little more is a half

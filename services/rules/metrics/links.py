@@ -137,7 +137,8 @@ class _Linker:
 
     def linked(self, as_of: datetime) -> Linked:
         for one in self._delivered:
-            if one.counts:
+            says = one.event.fixes or one.event.blames is not None or one.kind is DeploymentKind.ROLLBACK
+            if says and one.counts:
                 self._read_remedy(one)
         links = tuple(self._link(incident) for incident in self._incidents)
         by_cause: dict[Id, list[IncidentEvent]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Where the time went: one deployment from request to finish, and one release from training to production.
+"""Where the time of a deployment went, from request to finish.
 
 The parts are disjoint and leave nothing out, so that they always sum to the whole, to the microsecond.
 """
@@ -9,14 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
+from operator import attrgetter
 
-from services.rules.metrics.events import ApprovalWait, DeploymentEvent, GateRunEvent, Id, TrainingFacts
-from services.rules.metrics.values import hours
+import numpy as np
+from numpy.typing import NDArray
 
+from services.rules.metrics.events import ApprovalWait, DeploymentEvent, GateRunEvent, Id
+from services.rules.metrics.samples import seconds
+
+Integers = NDArray[np.int64]
 Span = tuple[datetime, datetime]
 Place = tuple[str, str, Id]  # application, stage, bundle
 ZERO = timedelta(0)
+MICROSECONDS = 3600e6  # in an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,105 @@ def union(spans: Sequence[Span]) -> timedelta:
     return covered
 
 
+@dataclass(frozen=True)
+class WaitColumns:
+    """The waits of many deployments at once, in whole microseconds: what `split` says of each."""
+
+    gates: Integers
+    approval: Integers
+    queue: Integers
+    deploy: Integers
+
+    @property
+    def total(self) -> Integers:
+        return self.gates + self.approval + self.queue + self.deploy
+
+
+def wait_columns(
+    deployments: Sequence[DeploymentEvent],
+    gate_runs: Iterable[GateRunEvent],
+    approvals: Iterable[ApprovalWait],
+    as_of: datetime,
+) -> WaitColumns:
+    """The waits of deployments whose times are all known and in order."""
+    n = len(deployments)
+    requested, started, finished = (
+        microseconds(map(attrgetter(name), deployments)) for name in ("requested_at", "started_at", "finished_at")
+    )
+    gates, awaited, deploys = _Spans(deployments), _Spans(deployments), (np.arange(n), started, finished)
+    for run in gate_runs:
+        if run.started_at is not None:
+            gates.add(run.stage, run.bundle, run.started_at, run.finished_at or as_of)
+    for wait in approvals:
+        awaited.add(wait.stage, wait.bundle, wait.opened_at, wait.decided_at or as_of)
+    in_gates, in_approval = gates.clipped(requested, finished), awaited.clipped(requested, finished)
+    gated = covered(*in_gates, n)
+    decided = covered(*_joined(in_gates, in_approval), n)
+    busy = covered(*_joined(in_gates, in_approval, deploys), n)
+    return WaitColumns(gated, decided - gated, finished - requested - busy, busy - decided)
+
+
+Spans = tuple[Integers, Integers, Integers]  # rows, starts, ends
+
+
+class _Spans:
+    """Spans of time and the deployments they may lie in, by row."""
+
+    def __init__(self, deployments: Sequence[DeploymentEvent]) -> None:
+        self._deployments = deployments
+        self._row_of: dict[Id, int] = {}
+        self._further: dict[Id, list[int]] = defaultdict(list)  # of the few bundles that were deployed again
+        for row, event in enumerate(deployments):
+            if self._row_of.setdefault(event.bundle, row) != row:
+                self._further[event.bundle].append(row)
+        self._rows: list[int] = []
+        self._starts: list[datetime] = []
+        self._ends: list[datetime] = []
+
+    def add(self, stage: str, bundle: Id, start: datetime, end: datetime) -> None:
+        row = self._row_of.get(bundle)
+        if row is None or self._deployments[row].stage != stage:
+            return
+        for each in (row, *self._further.get(bundle, ())):
+            self._rows.append(each)
+            self._starts.append(start)
+            self._ends.append(end)
+
+    def clipped(self, begins: Integers, ends: Integers) -> Spans:
+        """What lies within each deployment's own time."""
+        rows = np.array(self._rows, dtype=np.int64)
+        starts = np.maximum(microseconds(self._starts), begins[rows])
+        stops = np.minimum(microseconds(self._ends), ends[rows])
+        kept = starts < stops
+        return rows[kept], starts[kept], stops[kept]
+
+
+def _joined(*spans: Spans) -> Spans:
+    owners, starts, ends = (np.concatenate(column) for column in zip(*spans, strict=True))
+    return owners, starts, ends
+
+
+def microseconds(instants: Iterable[datetime]) -> Integers:
+    return np.rint(seconds(instants) * 1e6).astype(np.int64)
+
+
+def covered(owners: Integers, starts: Integers, ends: Integers, n: int) -> Integers:
+    """The length of the union of each owner's spans, for the owners 0 to n - 1. No span may end before it starts."""
+    if not len(owners):
+        return np.zeros(n, dtype=np.int64)
+    order = np.lexsort((starts, owners))
+    owners, starts, ends = owners[order], starts[order], ends[order]
+    # How far the spans so far have reached, within each owner: the running maximum of (owner, rank of the end).
+    by_end = np.argsort(ends, kind="stable")
+    ranks = np.empty_like(by_end)
+    ranks[by_end] = np.arange(len(ends))
+    reached = ends[by_end][np.maximum.accumulate(owners * len(ends) + ranks) % len(ends)]
+    before = np.concatenate([starts[:1], reached[:-1]])
+    before = np.where(np.diff(owners, prepend=-1) != 0, starts, before)
+    fresh = np.maximum(0, ends - np.maximum(starts, before))
+    return np.bincount(owners, weights=fresh, minlength=n).astype(np.int64)
+
+
 class Activity:
     """When gates ran and approvals were awaited, by bundle and stage."""
 
@@ -109,96 +213,3 @@ class Activity:
         requested = min(max(asked, cursor), finished)
         started = min(max(event.started_at or requested, requested), finished)
         return requested - cursor, self._between(event, requested, started, finished)
-
-
-class PartName(StrEnum):
-    REGISTRATION = "registration"  # from the end of training
-    REQUEST = "waiting to be requested"
-    GATES = "gates"
-    APPROVAL = "approval"
-    QUEUE = "queue"
-    DEPLOY = "deploying"
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerPart:
-    """`stage` is empty for the registration, which belongs to none."""
-
-    name: PartName
-    stage: str
-    duration: timedelta
-
-    @property
-    def hours(self) -> float:
-        return hours(self.duration)
-
-    @property
-    def title(self) -> str:
-        return f"{self.stage}: {self.name.value}" if self.stage else self.name.value
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """One release from `started` to its arrival. `from_training` is false where the training's end is not known."""
-
-    deployment: Id
-    bundle: Id
-    started: datetime
-    finished: datetime
-    from_training: bool
-    parts: tuple[LedgerPart, ...]
-
-    @property
-    def total(self) -> timedelta:
-        return self.finished - self.started
-
-    @property
-    def largest(self) -> LedgerPart | None:
-        """The first of the longest, or none where nothing took any time."""
-        longest = max(self.parts, key=lambda part: part.duration, default=None)
-        return longest if longest and longest.duration else None
-
-
-def ledger(
-    arrival: DeploymentEvent, earlier: Sequence[DeploymentEvent], training: TrainingFacts | None, activity: Activity
-) -> Ledger | None:
-    """The ledger of a release that arrived in production.
-
-    `earlier` are the first deployments of its bundle in the stages before, in the order of their finish. None where it
-    arrived before its training had ended.
-    """
-    steps = [*earlier, arrival]
-    finished = arrival.finished_at
-    if finished is None:
-        return None
-    trained = training.ended_at if training else None
-    registered = training.registered_at if training else None
-    started = trained or registered or steps[0].requested_at or steps[0].started_at or finished
-    if started > finished:
-        return None
-    parts: list[LedgerPart] = []
-    cursor = started
-    if registered is not None and trained is not None:
-        cursor = min(max(registered, started), finished)
-        parts.append(LedgerPart(PartName.REGISTRATION, "", cursor - started))
-    for step in steps:
-        idle, waits = activity.after(step, cursor)
-        for name, duration in (
-            (PartName.REQUEST, idle),
-            (PartName.GATES, waits.gates),
-            (PartName.APPROVAL, waits.approval),
-            (PartName.QUEUE, waits.queue),
-            (PartName.DEPLOY, waits.deploy),
-        ):
-            parts.append(LedgerPart(name, step.stage, duration))
-        cursor += idle + waits.total
-    return Ledger(arrival.id, arrival.bundle, started, finished, trained is not None, tuple(parts))
-
-
-def combined(ledgers: Iterable[Ledger]) -> tuple[LedgerPart, ...]:
-    """The parts of several releases added up, in the order in which they first appear."""
-    sums: dict[tuple[PartName, str], timedelta] = defaultdict(lambda: ZERO)
-    for one in ledgers:
-        for part in one.parts:
-            sums[part.name, part.stage] += part.duration
-    return tuple(LedgerPart(name, stage, duration) for (name, stage), duration in sums.items())
