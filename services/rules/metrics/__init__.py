@@ -23,6 +23,7 @@ since kinds follow from the first arrivals; `declared_kind` only where somebody 
 table derived; `requested_at` and `started_at` as None where an import did not have them, since a zero would count.
 """
 
+from services.rules.metrics import intervals
 from services.rules.metrics.bands import Band, Industry, band
 from services.rules.metrics.catalogue import BY_NAME, DEFINITIONS, NAMES, Definition, Group
 from services.rules.metrics.computing import METRICS, Comparison, TrendPoint, compare, compute, measure, trend
@@ -93,6 +94,7 @@ __all__ = [
     "combined",
     "compare",
     "compute",
+    "intervals",
     "last_days",
     "measure",
     "split",

@@ -153,7 +153,9 @@ class History:
         rows = {d.event.bundle: row for row, d in enumerate(arrivals)}
         arrived = [commit for commit in self.events.commits if commit.bundle in rows]
         of_row = [rows[commit.bundle] for commit in arrived]
-        for number in np.lexsort((seconds(c.at for c in arrived), of_row)).tolist():  # by arrival, then by time
+        for number in np.lexsort(
+            (seconds(c.at for c in arrived), np.array(of_row))
+        ).tolist():  # by arrival, then by time
             commit = arrived[number]
             leads.add(arrivals[of_row[number]], commit.at, commit.sha)
         return leads.samples()
