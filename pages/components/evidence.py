@@ -68,7 +68,7 @@ def _is_table(value: Any) -> bool:
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [name for name in dict.fromkeys(n for row in rows for n in row) if any(_shown(r.get(name)) for r in rows)]
     cells = [[_shown(row.get(name)) for name in columns] for row in rows[:60]]
     tables.table([text.plain(_title(name)) for name in columns], cells, alt="Rows of the evidence")
     if len(rows) > len(cells):

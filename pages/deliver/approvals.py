@@ -108,7 +108,7 @@ def _question(question: Question) -> None:
         status.section("What changes")
         changes.show(question.difference, question.live.ref if question.live else None, line.stage)
     with right:
-        status.section("What you sign")
+        status.section("What you sign" if _may_approve(question) else "The evidence")
         _evidence(question)
 
 
@@ -133,7 +133,7 @@ def _decide(question: Question) -> None:
     seen = f"{line.id} {line.version} {question.evidence_digest}"
     if question.barred:
         st.markdown(status.coloured(Tone.NEUTRAL, question.barred))
-    if question.barred and not _may_reject(question):
+    if not (_may_approve(question) or _may_reject(question) or _may_withdraw(question)):
         return
     if question.evidence_has_aged:
         _aged(question, seen)
@@ -141,9 +141,10 @@ def _decide(question: Question) -> None:
         "Comment", key=f"comment {seen}", placeholder="Why, in a sentence. A rejection needs one.", max_chars=1000
     )
     with st.container(horizontal=True):
-        if not question.barred:
+        if _may_approve(question):
             _button("Approve", approvals.approve, question, seen, look="primary", seen=question.evidence_digest)
-        _button("Reject", approvals.reject, question, seen)
+        if _may_reject(question):
+            _button("Reject", approvals.reject, question, seen)
         if _may_withdraw(question):
             _button("Withdraw", promotions.withdraw, question, seen)
 
@@ -172,6 +173,10 @@ def _aged(question: Question, seen: str) -> None:
     actions.button("Run the gates again", offer, key=f"gates {seen}", icon="rerun")
 
 
+def _may_approve(question: Question) -> bool:
+    return not question.barred
+
+
 def _may_reject(question: Question) -> bool:
     return inbox.may_reject(desk.here().person, question)
 
@@ -195,7 +200,7 @@ def _evidence(question: Question) -> None:
         st.markdown(status.coloured(Tone.NEUTRAL, f"{question.promotion.stage} asks for no gate: nothing is checked."))
     for gate in question.gates:
         evidence.show(gate)
-    st.caption(f"Your approval is bound to the digest {text.mono(question.evidence_digest, 20)}.")
+    st.caption(f"An approval is bound to the digest {text.mono(question.evidence_digest, 20)}.")
 
 
 def _decided(decided: tuple[Decided, ...]) -> None:

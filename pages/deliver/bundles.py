@@ -25,7 +25,7 @@ def draw() -> None:
     wanted = Wanted(
         text=links.parameter("q"),
         application=links.parameter("application"),
-        stage=links.parameter("stage"),
+        stage=links.parameter("live"),
         only=_only(links.parameter("only")),
     )
     before = links.parameter("before")
@@ -50,9 +50,13 @@ def _first_sentence(found: Page, wanted: Wanted, older: bool) -> None:
         status.sentence("There are no bundles yet." if wanted == Wanted() else "No bundle matches.")
         return
     newest = found.rows[0]
-    if wanted != Wanted() or older:
-        more = " and more" if found.before is not None else ""
-        status.sentence(f"{text.count(len(found.rows), 'bundle')}{more}, from {newest.ref} on back.")
+    if older:
+        status.sentence(f"Older bundles, from {newest.ref} on back.")
+        return
+    if wanted != Wanted():
+        more = " or more" if found.before is not None else ""
+        one = len(found.rows) == 1 and not more
+        status.sentence(f"{text.count(len(found.rows), 'bundle')}{more} {'matches' if one else 'match'}.")
         return
     status.sentence(f"The newest bundle, {newest.ref}, {_brief(newest)}.")
 
@@ -84,7 +88,7 @@ def _filters(found: Page) -> None:
         )
         if len(found.applications) > 1:
             _choice("Application", "application", ["", *found.applications])
-        _choice("Live in", "stage", ["", *found.stages])
+        _choice("Live in", "live", ["", *found.stages])
         st.radio(
             "Show",
             [only.value for only in Only],

@@ -109,9 +109,13 @@ def _delivery(found: Delivery) -> None:
     if found.left_out:
         st.caption(f"{text.count(found.left_out, 'model version')} left out: its training ends after it went live.")
     if found.rows:
-        with st.expander(f"The {text.count(len(found.rows), 'deployment')} behind these numbers"):
+        with st.expander(_behind(len(found.rows))):
             _rows(found)
     st.caption(text.plain(f"From {times.at(found.since)} to {times.at(found.as_of)}."))
+
+
+def _behind(rows: int) -> str:
+    return "The deployment behind these numbers" if rows == 1 else f"The {rows:,} deployments behind these numbers"
 
 
 def _only_production(found: Delivery) -> bool:

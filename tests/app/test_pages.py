@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from delivering import LOU, Delivery, Open, press, sentence, words
 from sqlmodel import select
 
 from services.commands import approvals, bundles, rollbacks
-from services.rules.domain import Phase, SlotRef, Verdict
+from services.rules.domain import Phase, RunState, SlotRef, Verdict
 from services.store.database import Store
-from services.store.models import Promotion
+from services.store.models import GateRun, Promotion
 
 PRODUCTION = SlotRef("delays", "production")
 
@@ -91,7 +93,7 @@ def test_the_list_can_be_searched_through_its_address(open_page: Open, team: Del
     team.make()
     team.make()
 
-    assert "1 bundle" in sentence(open_page("bundles", q="delays/1"))
+    assert sentence(open_page("bundles", q="delays/1")) == "1 bundle matches."
     assert sentence(open_page("bundles", q="nobody")) == "No bundle matches."
     assert sentence(open_page("bundles", q="%")) == "No bundle matches."
 
@@ -176,6 +178,44 @@ def test_approving_starts_the_deployment_and_the_page_shows_it(open_page: Open, 
     assert "deploying" in words(at)
     with team.store.reading() as session:
         assert session.get(Promotion, promotion).phase is Phase.DEPLOYING
+
+
+def test_evidence_that_has_grown_old_is_run_again_before_anybody_approves(open_page: Open, team: Delivery) -> None:
+    team.clock.at -= timedelta(days=20)
+    team.waiting(team.make())
+
+    at = open_page("approvals")
+    (approve,) = [button for button in at.button if button.label == "Approve"]
+    assert approve.disabled
+    assert "older than 7 days" in words(at)
+
+    at = press(at, "Run the gates again")
+    with team.store.reading() as session:
+        newest = session.exec(select(GateRun).order_by(GateRun.id.desc())).first()
+        assert (newest.gate, newest.state) == ("accuracy", RunState.QUEUED)
+
+
+def test_who_asked_for_it_may_take_it_back(open_page: Open, team: Delivery) -> None:
+    promotion = team.waiting(team.make())
+
+    at = press(open_page("approvals", as_="mia"), "Withdraw")
+
+    assert "withdrawn" in sentence(at)
+    with team.store.reading() as session:
+        assert session.get(Promotion, promotion).phase is Phase.WITHDRAWN
+
+
+def test_the_same_offer_pressed_in_two_tabs_is_one_promotion(open_page: Open, team: Delivery) -> None:
+    team.make()
+    one, other = open_page("bundle", as_="mia", ref="delays/1"), open_page("bundle", as_="mia", ref="delays/1")
+
+    press(one, "Promote to staging")
+    at = press(other, "Promote to staging")
+
+    assert not at.error
+    with team.store.reading() as session:
+        asked = session.exec(select(Promotion).where(Promotion.stage == "staging")).all()
+        assert len(asked) == 1
 
 
 def test_nobody_approves_their_own(open_page: Open, team: Delivery) -> None:
