@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from services.cli import bundles, deciding, incidents, looking, mending, running
+from services.cli import bundles, deciding, incidents, looking, measuring, mending, running
 from services.cli.desk import Chosen, err
 from services.errors import HeadgateError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (running, looking, deciding, mending):
+for module in (running, looking, measuring, deciding, mending):
     for command in module.COMMANDS:
         app.command(command.__name__.replace("_", "-"))(command)
 app.add_typer(bundles.app, name="bundle")
