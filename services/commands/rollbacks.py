@@ -12,6 +12,7 @@ from services.commands import authority, progress, promotions
 from services.errors import ConditionsNotMet, Conflict, NotFound, Refused
 from services.rules import readiness
 from services.rules.domain import Action, BundleRef, DeploymentState, Person, Phase, SlotRef
+from services.rules.preflight import Answer, Finding, as_of_now
 from services.rules.readiness import ActivePromotion, Facts
 from services.store import audit, lookups
 from services.store.database import Store
@@ -90,6 +91,7 @@ def _roll_back(store: Store, wish: Wish, actor: Person, clock: Clock, *, waits: 
         assert target.id is not None
         facts = progress.facts_to_act_on(session, target.id, ref.stage)
         _refuse(session, facts, wish, clock)
+        _refuse_strange_blame(session, wish)
         if waits and facts.active and facts.active.phase is Phase.DEPLOYING and facts.active.writing:
             raise _StillWriting
         removed = _removed(session, slot, facts)
@@ -202,18 +204,38 @@ def _refuse(session: Session, facts: Facts, wish: Wish, clock: Clock) -> None:
     found = readiness.conditions(facts, Action.ROLL_BACK, clock.now(), overridden=wish.override)
     if missing := readiness.unmet(found):
         raise ConditionsNotMet(f"{facts.stage} cannot go back to {facts.ref}.", missing)
-    preflight = session.exec(
+    unsafe = "" if wish.override else _unsafe(session, facts, wish.slot)
+    if unsafe:
+        raise Refused(
+            f"Going back to {facts.ref} is not safe. {unsafe}",
+            "Choose another bundle, or override this with a reason.",
+        )
+
+
+def _unsafe(session: Session, facts: Facts, slot: SlotRef) -> str:
+    """Why the last preflight calls it unsafe, as far as that still holds; empty where it does not."""
+    row = session.exec(
         select(Preflight).where(
-            Preflight.application == wish.slot.application,
-            Preflight.stage == wish.slot.stage,
+            Preflight.application == slot.application,
+            Preflight.stage == slot.stage,
             Preflight.bundle_id == facts.bundle_id,
         )
     ).one_or_none()
-    if preflight and preflight.answer == "unsafe" and not wish.override:
-        reasons = " ".join(finding["finding"] for finding in preflight.findings if finding["answer"] == "unsafe")
-        raise Refused(
-            f"Going back to {facts.ref} is not safe. {reasons}",
-            "Choose another bundle, or override this with a reason.",
+    if row is None:
+        return ""
+    found = [Finding(f["name"], Answer(f["answer"]), f["finding"]) for f in row.findings]
+    same_live = facts.live is not None and row.against_bundle_id == facts.live.bundle_id
+    return " ".join(f.finding for f in as_of_now(found, same_live) if f.answer is Answer.UNSAFE)
+
+
+def _refuse_strange_blame(session: Session, wish: Wish) -> None:
+    if wish.blames is None:
+        return
+    blamed = session.get(Deployment, wish.blames)
+    if blamed is None or (blamed.application, blamed.stage) != (wish.slot.application, wish.slot.stage):
+        raise NotFound(
+            f"There is no deployment {wish.blames} of {wish.slot} to blame.",
+            "Leave it out: then it is the one that is replaced.",
         )
 
 

@@ -8,14 +8,18 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from services.errors import NotFound
-from services.queries.common import PromotionLine, SlotKey, components_of, standing_promotions
+from services.queries import drills, wayback
+from services.queries.common import PromotionLine, components_of, standing_promotions
 from services.queries.differences import changed_words, difference
+from services.queries.drills import DrillLine
+from services.queries.wayback import Blamable, Looked, SlotNow, StrayLine
 from services.rules.domain import BundleRef, DeploymentKind, DeploymentState, SlotRef
-from services.rules.policy import Policy
-from services.rules.readiness import Facts, Live, Marked
+from services.rules.policy import Policy, Stage
+from services.rules.preflight import Answer
+from services.rules.readiness import GateFact, Live, Marked
 from services.store import lookups
 from services.store.database import Store
-from services.store.facts import load, parsed
+from services.store.facts import gate_facts, parsed
 from services.store.lookups import Candidate
 from services.store.models import Application, Bundle, Deployment, PolicyRevision, Slot
 
@@ -38,6 +42,9 @@ class StageNow:
     auto: bool
     gates: tuple[str, ...]
     approvals: int
+    stray: StrayLine | None
+    looked: Looked | None
+    drill: DrillLine | None
 
 
 @dataclass(frozen=True)
@@ -83,10 +90,22 @@ class ApplicationView:
 
 @dataclass(frozen=True)
 class WayBack:
-    """One bundle to go back to. `changes` says in words what changes against what is live."""
+    """One bundle to go back to. `changes` says in words what changes against what is live.
+
+    `looked` is the preflight, or None where no worker has looked at it yet, which never prevents a rollback.
+    """
 
     candidate: Candidate
     changes: tuple[str, ...]
+    looked: Looked | None
+
+    @property
+    def unsafe(self) -> bool:
+        return self.looked is not None and self.looked.answer is Answer.UNSAFE
+
+    @property
+    def needs_override(self) -> bool:
+        return self.candidate.quarantined or self.unsafe
 
 
 @dataclass(frozen=True)
@@ -98,6 +117,7 @@ class RollbackOffer:
     generation: int
     ways: tuple[WayBack, ...]
     best: BundleRef | None
+    blamable: tuple[Blamable, ...] = ()
 
 
 def names(store: Store) -> tuple[str, ...]:
@@ -107,15 +127,17 @@ def names(store: Store) -> tuple[str, ...]:
 
 
 def detail(store: Store, name: str, now: datetime) -> ApplicationView:
-    """The whole page but the way back, in ten statements. Raises NotFound."""
+    """The whole page but the way back, in seven statements. Raises NotFound."""
     with store.reading() as session:
         application, revisions = _application(session, name)
         current = next((revision for revision in revisions if revision.in_force), None)
         policy = parsed(current.toml) if current else None
         standing = standing_promotions(session, [name])
         timeline = _timeline(session, name)
-        live = {row.stage: row for row in timeline if row.live_from and not row.live_until}
-        facts = load(session, {row.bundle_id for row in live.values()}) if live else {}
+        slots = wayback.slots(session, name)
+        bundles = {slot.live.bundle_id for slot in slots.values() if slot.live}
+        gates = gate_facts(session, policy, bundles) if policy and bundles else {}
+        last = drills.last_of(session, name)
         pending = {row.stage: row.note for row in timeline if row.state is DeploymentState.STARTED}
         return ApplicationView(
             name=name,
@@ -123,8 +145,18 @@ def detail(store: Store, name: str, now: datetime) -> ApplicationView:
             owner=application.owner,
             metrics_stage=policy.metrics.stage if policy else "",
             stages=tuple(
-                _stage_now(stage.name, policy, live, facts, standing, pending)
+                _stage_now(
+                    policy,
+                    stage,
+                    slots.get(stage.name),
+                    timeline,
+                    gates,
+                    standing.get((name, stage.name)),
+                    pending,
+                    last,
+                )
                 for stage in (policy.stages if policy else ())
+                if policy is not None
             ),
             timeline=timeline,
             revisions=tuple(revisions),
@@ -138,15 +170,18 @@ def rollback_offer(store: Store, slot: SlotRef) -> RollbackOffer:
         if row is None:
             lookups.required_stage(lookups.required_policy(session, slot.application), slot.stage)
         candidates = lookups.rollback_candidates(session, slot)
-        live = _live(session, row)
+        live = wayback.live(session, row)
         best = lookups.best_candidate(candidates)
         wanted = [candidate.bundle_id for candidate in candidates] + ([live.bundle_id] if live else [])
         components = components_of(session, wanted) if wanted else {}
         now = components.get(live.bundle_id, ()) if live else ()
+        looked = wayback.preflights(session, slot, live.bundle_id if live else None)
         ways = tuple(
-            WayBack(c, tuple(changed_words(difference(now, components.get(c.bundle_id, ()))))) for c in candidates
+            WayBack(c, tuple(changed_words(difference(now, components.get(c.bundle_id, ())))), looked.get(c.bundle_id))
+            for c in candidates
         )
-        return RollbackOffer(slot, live, row.generation if row else 0, ways, best.ref if best else None)
+        generation = row.generation if row else 0
+        return RollbackOffer(slot, live, generation, ways, best.ref if best else None, wayback.blamable(session, slot))
 
 
 def _application(session: Session, name: str) -> tuple[Application, list[Revision]]:
@@ -170,35 +205,34 @@ def _application(session: Session, name: str) -> tuple[Application, list[Revisio
 
 
 def _stage_now(
-    stage: str,
-    policy: Policy | None,
-    live: dict[str, TimelineRow],
-    facts: dict[tuple[int, str], Facts],
-    standing: dict[SlotKey, PromotionLine],
+    policy: Policy,
+    rules: Stage,
+    slot: SlotNow | None,
+    timeline: tuple[TimelineRow, ...],
+    gates: dict[tuple[int, str], tuple[GateFact, ...]],
+    promotion: PromotionLine | None,
     pending: dict[str, str],
+    last: dict[str, DrillLine],
 ) -> StageNow:
-    assert policy is not None
-    rules = policy.stage(stage)
-    assert rules is not None
-    row = live.get(stage)
-    fact = facts.get((row.bundle_id, stage)) if row else None
-    # Hold and freeze belong to the slot: any bundle's facts know them.
-    marks = fact or next((other for (_, where), other in facts.items() if where == stage), None)
-    gates = [gate for gate in fact.gates if gate.enforcing] if fact else []
+    live = slot.live if slot else None
+    judged = [gate for gate in gates.get((live.bundle_id, rules.name), ()) if gate.enforcing] if live else []
     return StageNow(
-        stage=stage,
-        live=fact.live if fact else None,
-        live_kind=row.kind if row else None,
-        verified=bool(gates) and all(gate.passed_once for gate in gates),
-        checked=bool(policy.enforcing_gates_of(stage)),
-        quarantined=bool(fact and fact.quarantine),
-        hold=marks.hold if marks else None,
-        freeze=marks.freeze if marks else None,
-        promotion=standing.get((policy.name, stage)),
-        note=pending.get(stage, ""),
+        stage=rules.name,
+        live=live,
+        live_kind=next((row.kind for row in timeline if live and row.deployment_id == live.deployment_id), None),
+        verified=bool(judged) and all(gate.passed_once for gate in judged),
+        checked=bool(policy.enforcing_gates_of(rules.name)),
+        quarantined=bool(slot and slot.quarantined),
+        hold=slot.hold if slot else None,
+        freeze=slot.freeze if slot else None,
+        promotion=promotion,
+        note=pending.get(rules.name, ""),
         auto=rules.auto,
         gates=rules.gates,
         approvals=rules.approvals,
+        stray=slot.stray if slot else None,
+        looked=slot.looked if slot else None,
+        drill=last.get(rules.name),
     )
 
 
@@ -234,17 +268,3 @@ def _timeline(session: Session, name: str) -> tuple[TimelineRow, ...]:
         )
         for row, number in rows
     )
-
-
-def _live(session: Session, slot: Slot | None) -> Live | None:
-    if slot is None or slot.live_deployment_id is None:
-        return None
-    deployment, bundle = session.exec(
-        select(Deployment, Bundle)
-        .join(Bundle, col(Bundle.id) == col(Deployment.bundle_id))
-        .where(Deployment.id == slot.live_deployment_id)
-    ).one()
-    assert deployment.id is not None
-    assert deployment.finished_at is not None
-    ref = BundleRef(bundle.application, bundle.number or 0)
-    return Live(deployment.bundle_id, ref, bundle.digest, deployment.id, deployment.finished_at)

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import func
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from services.queries.common import iso
 from services.rules.domain import BundleRef, SlotRef
 from services.store.database import Store
 from services.store.models import Bundle, Drill
+
+_FROM, _TO = aliased(Bundle), aliased(Bundle)
 
 
 @dataclass(frozen=True)
@@ -49,36 +53,32 @@ class DrillLine:
 
 def one(store: Store, drill_id: int) -> DrillLine:
     with store.reading() as session:
-        row = session.get(Drill, drill_id)
-        assert row is not None
-        return _line(session, row)
+        row, away_from, to = session.exec(_with_numbers().where(Drill.id == drill_id)).one()
+        return _line(row, away_from, to)
 
 
 def last_of(session: Session, application: str) -> dict[str, DrillLine]:
-    """The last drill of each stage, for a page that has a session open. Two statements a drill."""
-    found: dict[str, DrillLine] = {}
-    rows = session.exec(select(Drill).where(Drill.application == application).order_by(col(Drill.id).desc()).limit(50))
-    for row in rows.all():
-        if row.stage not in found:
-            found[row.stage] = _line(session, row)
-    return found
+    """The last drill of each stage, for a page that has a session open. One statement."""
+    newest = select(func.max(Drill.id)).where(Drill.application == application).group_by(col(Drill.stage))
+    rows = session.exec(_with_numbers().where(col(Drill.id).in_(newest)))
+    return {row.stage: _line(row, away_from, to) for row, away_from, to in rows}
 
 
-def _line(session: Session, row: Drill) -> DrillLine:
-    refs = {
-        bundle_id: BundleRef(application, number or 0)
-        for bundle_id, application, number in session.exec(
-            select(Bundle.id, Bundle.application, Bundle.number).where(
-                col(Bundle.id).in_([row.from_bundle_id, row.to_bundle_id])
-            )
-        )
-    }
+def _with_numbers() -> Any:
+    return (
+        select(Drill, _FROM.number, _TO.number)
+        .join(_FROM, col(_FROM.id) == col(Drill.from_bundle_id))
+        .join(_TO, col(_TO.id) == col(Drill.to_bundle_id))
+    )
+
+
+def _line(row: Drill, away_from: int | None, to: int | None) -> DrillLine:
     assert row.id is not None
     return DrillLine(
         id=row.id,
         slot=SlotRef(row.application, row.stage),
-        away_from=refs[row.from_bundle_id],
-        to=refs[row.to_bundle_id],
+        away_from=BundleRef(row.application, away_from or 0),
+        to=BundleRef(row.application, to or 0),
         at=row.at,
         requested_by=row.requested_by,
         back_seconds=row.back_seconds,

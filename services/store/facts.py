@@ -251,6 +251,13 @@ def _latest_runs(session: Session, ids: Sequence[int]) -> dict[tuple[int, str, s
     return {(run.bundle_id, run.stage, run.gate): run for run in rows}
 
 
+def gate_facts(session: Session, policy: Policy, bundle_ids: Collection[int]) -> dict[StageKey, tuple[GateFact, ...]]:
+    """What the gates of each stage last said of these bundles, and nothing else of readiness. One statement."""
+    runs = _latest_runs(session, list(bundle_ids))
+    stages = [stage.name for stage in policy.stages]
+    return {(id_, stage): _gates(policy, id_, stage, runs) for id_ in bundle_ids for stage in stages}
+
+
 def _gates(
     policy: Policy | None, bundle_id: int, stage: str, runs: dict[tuple[int, str, str], GateRun]
 ) -> tuple[GateFact, ...]:

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from services.errors import NotFound
 from services.rules.domain import BundleRef, DeploymentState, SlotRef
 from services.rules.policy import Policy, Stage
-from services.store.facts import load, policy_in_force
+from services.store.facts import gate_facts, policy_in_force
 from services.store.models import Bundle, Deployment, Promotion, Slot
 
 
@@ -117,12 +117,13 @@ def rollback_candidates(session: Session, slot: SlotRef, limit: int = 20) -> lis
         .order_by(col(Deployment.id).desc())
         .limit(limit)
     ).all()
-    facts = load(session, [row.bundle_id for row, _ in rows], also=slot.stage)
+    policy = policy_in_force(session, slot.application)
+    judged = gate_facts(session, policy, [row.bundle_id for row, _ in rows]) if policy and rows else {}
     blamed = _blamed(session, slot)
     found = []
     for deployment, row in rows:
         assert deployment.finished_at is not None
-        gates = [gate for gate in facts[deployment.bundle_id, slot.stage].gates if gate.enforcing]
+        gates = [gate for gate in judged.get((deployment.bundle_id, slot.stage), ()) if gate.enforcing]
         candidate = Candidate(
             bundle_id=deployment.bundle_id,
             ref=BundleRef(row.application, row.number or 0),
