@@ -199,6 +199,8 @@ def test_an_incident_is_inferred_to_be_of_the_latest_deployment_for_the_attribut
     kinds = {link.incident.id: link.kind for link in history.links}
     linked, loose = LinkKind.INFERRED, LinkKind.UNATTRIBUTED
     assert kinds == {0: linked, 1: linked, 2: loose, 3: loose}
+    inferred = [history.infer_cause("delay", when) for when in began]
+    assert [cause and cause.id for cause in inferred] == [1, 1, None, None]
 
 
 def test_the_attribution_time_is_the_applications_own():
@@ -542,19 +544,63 @@ def test_nothing_failed_and_no_incident_source_are_told_apart():
     assert any("no incident source" in note for note in deaf.notes)
 
 
-def test_a_drill_counts_in_nothing_and_blames_nobody():
-    # given
+def test_a_drill_counts_in_nothing_and_ends_nobodys_turn():
+    # given a drill back to A and forward again, and then a real way back to A that names nothing
     drill = [
         DeploymentEvent(n, "delay", "production", bundle, DeploymentState.SUCCEEDED, at(MON, 10 + n), drill=True)
         for n, bundle in ((3, "A"), (4, "B"))
     ]
-    plain = [deployed(1, "A", at(MON, 9)), deployed(2, "B", at(MON, 10))]
+    plain = [deployed(1, "A", at(MON, 9)), deployed(2, "B", at(MON, 10)), deployed(5, "A", at(MON, 20))]
 
     # when
     without, with_drill = (measured(Events(deployments=d)) for d in (plain, plain + drill))
 
     # then
+    assert with_drill["change_fail_rate"].hits == (2,)
     assert {n: v.value for n, v in without.items()} == {n: v.value for n, v in with_drill.items()}
+
+
+def test_the_first_remedy_restores_and_a_later_hotfix_of_the_cause_changes_nothing():
+    events = Events(
+        deployments=[
+            deployed(1, "A", at(MON, 9)),
+            deployed(2, "B", at(MON, 10)),
+            deployed(3, "A", at(MON, 11), blames=2),
+            deployed(4, "C", at(TUE, 10), declared=DeploymentKind.HOTFIX, fixes="deployment/2"),
+        ]
+    )
+
+    values = measured(events)
+
+    assert values["failed_deployment_recovery_time"].value == 1
+    assert values["deployment_rework_rate"].hits == (3, 4)
+
+
+def test_an_unplanned_release_is_rework_only_where_a_failure_caused_it():
+    events = Events(
+        deployments=[
+            deployed(1, "A", at(MON, 9)),
+            deployed(2, "B", at(MON, 10), planned=False),
+            deployed(3, "C", at(MON, 11), planned=False, fixes="1"),
+            deployed(4, "D", at(MON, 12), planned=False, declared=DeploymentKind.RETRAIN),
+            deployed(5, "E", at(MON, 13), declared=DeploymentKind.RETRAIN),
+        ]
+    )
+
+    assert measured(events)["deployment_rework_rate"].hits == (3, 4)
+
+
+def test_a_commit_that_travels_in_two_bundles_counts_once_in_each_application():
+    events = Events(
+        deployments=[
+            deployed(1, "A", at(MON, 9)),
+            deployed(2, "B", at(MON, 10)),
+            deployed(3, "P", at(MON, 11), application="price"),
+        ],
+        commits=[CommitEvent(bundle, at(MON, 8), "same") for bundle in "BAP"],
+    )
+
+    assert [(s.id, s.value) for s in measured(events)["change_lead_time"].samples] == [(1, 1), (3, 3)]
 
 
 def test_bands_lie_on_the_bins_and_rates_have_a_score():

@@ -31,6 +31,7 @@ from services.rules.metrics import (
     split,
     window,
 )
+from services.rules.metrics.waits import covered
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = 28
@@ -261,6 +262,24 @@ def test_waits_are_disjoint_and_complete_for_any_spans(
 
     assert waits.total == finished - requested
     assert min(waits.gates, waits.approval, waits.queue, waits.deploy) >= timedelta(0)
+
+
+@thorough
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40), st.integers(0, 15)), max_size=25))
+def test_the_union_of_many_owners_spans_is_that_of_each_by_itself(rows: list[tuple[int, int, int]]):
+    owners, starts, lengths = (
+        (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+        if rows
+        else [np.empty(0, dtype=np.int64)] * 3
+    )
+
+    found = covered(owners, starts, starts + lengths, 4)
+
+    alone = [
+        len({n for who, start, length in rows if who == owner for n in range(start, start + length)})
+        for owner in range(4)
+    ]
+    assert found.tolist() == alone
 
 
 @thorough

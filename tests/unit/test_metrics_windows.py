@@ -63,6 +63,8 @@ def test_a_window_is_cut_at_local_midnights_and_half_open():
     assert days.start == datetime(2026, 3, 28, 23, tzinfo=UTC)
     assert days.end == datetime(2026, 3, 30, 22, tzinfo=UTC)
     assert compute(events, days, days.end)["deployments"].ids == (0,)
+    incidents = Events(incidents=[IncidentEvent(n, "delay", when) for n, when in enumerate(moments)])
+    assert compute(incidents, days, days.end)["incidents"].ids == (0,)
 
 
 def test_deployment_days_are_local_days_also_when_the_clocks_change():

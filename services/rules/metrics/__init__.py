@@ -13,6 +13,7 @@ Several questions about the same events share one `History`, which orders and li
     trend(history, "change_lead_time", within)     # week by week, with the raw samples
     history.ledgers(within), combined(ledgers)     # where the time went, per release and in total
     history.links, history.failures                # which incident is whose, and what became of it
+    history.infer_cause(application, began)         # what the rule says of an incident that is being opened
     history.waits_of(id), history.delivered        # per deployment: parts of the wait, derived kind
     band(values["change_lead_time"])               # the Quick Check's bin
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +11,7 @@ from services.rules.metrics import ai, delivery, intervals
 from services.rules.metrics.catalogue import BY_NAME, NAMES
 from services.rules.metrics.events import Events
 from services.rules.metrics.history import History
+from services.rules.metrics.pausing import collector_paused
 from services.rules.metrics.samples import Samples
 from services.rules.metrics.values import Value
 from services.rules.metrics.windows import Window, window
@@ -103,21 +102,6 @@ def compare(history: History, within: Window, names: Sequence[str] = NAMES) -> d
     """Every metric of the window beside that of the window before, both as known at the same `as_of`."""
     now, before = measure(history, within, names), measure(history, within.before(), names)
     return {name: Comparison(value, before[name]) for name, value in now.items()}
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Nothing here makes cycles, and the collector would walk through all events again and again: a third of the time.
-
-    Whoever switched it off switches it on again, so that threads in here at once leave it as it was.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _p90(value: Value) -> float | None:

@@ -23,7 +23,8 @@ from services.rules.metrics.events import (
 from services.rules.metrics.kinds import NEW, Arrivals, Delivered, arrivals, in_order
 from services.rules.metrics.leads import Leads
 from services.rules.metrics.ledgers import Ledger, ledger
-from services.rules.metrics.links import Failure, Link, Linked, link
+from services.rules.metrics.links import Failure, Link, Linked, forward_by_application, link
+from services.rules.metrics.pausing import collector_paused
 from services.rules.metrics.samples import Floats, Sample, Samples, hours, seconds
 from services.rules.metrics.turns import Turns, turns
 from services.rules.metrics.values import QualityKind, QualityRow
@@ -74,6 +75,11 @@ class History:
     def failures(self) -> dict[Id, Failure]:
         """By the failed forward deployment."""
         return self._linked.failures
+
+    def infer_cause(self, application: str, impact_started_at: datetime) -> Delivered | None:
+        """The deployment that the rule blames for an incident nobody has linked yet."""
+        forward = forward_by_application(self.delivered).get(application)
+        return forward.cause(impact_started_at, self.events.rules_of(application).attribution) if forward else None
 
     def attribution(self, delivered: Delivered) -> timedelta:
         return self.events.rules_of(delivered.event.application).attribution
@@ -282,7 +288,8 @@ class History:
 
     def ledgers(self, window: Window) -> tuple[Ledger, ...]:
         """Of the releases that first arrived in the window, in order. One that ends before its training has none."""
-        found = (self._ledger(d) for d in self.first_arrivals if window.contains(d.at))
+        with collector_paused():
+            found = [self._ledger(d) for d in self.first_arrivals if window.contains(d.at)]
         return tuple(one for one in found if one is not None)
 
     def _ledger(self, arrival: Delivered) -> Ledger | None:
