@@ -20,6 +20,7 @@ WORDS = {
 }
 # What tells two components apart without telling a person anything.
 PINS = ("digest", "run", "size")
+SAID = ("context",)  # stands in the name already
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:\d{2}))")
 
 
@@ -69,7 +70,7 @@ def _name(part: ComponentDifference) -> str:
 
 def _read(part: ComponentDifference) -> str:
     """What a person reads: versions, rows, dates. What pins it exactly stands with the digests."""
-    telling = [d for d in part.details if d.name not in PINS]
+    telling = [d for d in part.details if d.name not in (*PINS, *SAID)]
     if part.change is Change.CHANGED:
         telling = [d for d in telling if d.changed]
         cells = [f"{_label(d)}{value(d.old)} → {value(d.new)}" for d in telling]

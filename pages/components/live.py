@@ -45,3 +45,6 @@ def _draw(seen: Watched) -> None:
             st.markdown(f"{theme.icon('gate')} {text.plain(gate.gate)} {status.gate(gate.state, gate.verdict)} {doing}")
         if seen.note:
             st.caption(text.plain(seen.note))
+        if seen.unattended:
+            said = "No worker answers. It goes on as soon as one lives:"
+            st.markdown(f"{status.coloured(theme.Tone.ATTENTION, said)} {text.mono('headgate worker')}")

@@ -10,6 +10,9 @@ from services.queries import overview
 from services.queries.common import PromotionLine
 from services.queries.overview import ApplicationRow, Cell, Delivery, Overview
 
+# Up to so many applications each gets its cards; more get a line each, so that they are seen at one look.
+FEW = 3
+
 
 def draw() -> None:
     frame.enter("overview")
@@ -18,8 +21,9 @@ def draw() -> None:
         _empty()
         return
     _first_sentence(found)
+    show = _application if found.total <= FEW else _line
     for row in found.applications:
-        _application(row)
+        show(row)
     if found.after:
         st.button("More applications", on_click=_turn, args=(found.after,))
     _delivery(found.delivery)
@@ -65,8 +69,8 @@ def _asked(line: PromotionLine) -> str:
 def _other(line: PromotionLine) -> str:
     tone, word = theme.PHASES[line.phase]
     where = f"{line.ref} to {line.stage}"
-    why = f" {line.note}" if line.note else ""
-    return status.coloured(tone, f"{where}: {word}.") + text.plain(why, 160)
+    why = " " + text.plain(line.note, 160) if line.note else ""
+    return status.coloured(tone, f"{where}: {word}.") + why
 
 
 def _application(row: ApplicationRow) -> None:
@@ -79,6 +83,13 @@ def _application(row: ApplicationRow) -> None:
             pipeline.show(row.cells, {cell.stage: _marks(cell) for cell in row.cells})
         else:
             st.caption("It has no policy yet: `headgate apply policy.toml` gives it one.")
+
+
+def _line(row: ApplicationRow) -> None:
+    if row.cells:
+        pipeline.line(row.name, row.cells, {cell.stage: _marks(cell) for cell in row.cells})
+    else:
+        links.to_application(row.name, f"{row.name}, without a policy")
 
 
 def _marks(cell: Cell) -> list[str]:

@@ -136,6 +136,7 @@ def test_promoting_from_the_page_makes_one_promotion(open_page: Open, team: Deli
     at = press(open_page("bundle", as_="mia", ref="delays/1"), "Promote to staging")
 
     assert "its gates are running" in sentence(at)
+    assert "No worker answers." in words(at)
     with team.store.reading() as session:
         development, staging = session.exec(select(Promotion).order_by(Promotion.id)).all()
         assert (development.stage, staging.stage) == ("development", "staging")
@@ -329,3 +330,25 @@ def test_a_store_that_cannot_be_opened_is_told_on_the_page(open_page: Open, stor
     at = open_page()
 
     assert "damaged" in sentence(at)
+
+
+def test_the_roll_back_dialog_says_in_words_what_will_happen(open_page: Open, team: Delivery) -> None:
+    team.bring_live(team.make())
+    team.bring_live(team.make())
+
+    at = press(open_page("application", name="delays"), "Roll back production")
+
+    said = words(at)
+    assert "goes from delays/2 back to delays/1" in said
+    assert "model" in said.split("back to delays/1;")[1].split(";")[0]
+    assert "automation is held until somebody lifts the hold" in said
+    (target,) = [box for box in at.selectbox if box.label == "Back to"]
+    assert target.value == "delays/1"
+
+
+def test_where_nothing_was_live_before_the_dialog_says_so(open_page: Open, team: Delivery) -> None:
+    team.bring_live(team.make())
+
+    at = press(open_page("application", name="delays"), "Roll back production")
+
+    assert "there is nothing to go back to" in words(at)
