@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import streamlit as st
@@ -23,7 +24,8 @@ Look = Literal["primary", "secondary", "tertiary"]
 class Offer:
     """One command as this page offers it now, with what the person sees: a version, a generation, a key.
 
-    `words` names the fields that the person fills in, by the command's argument. `address` is where the page goes on.
+    `words` names the fields that the person fills in, by the command's argument; `moments` those with a date and a
+    time, which are taken as UTC. `address` is where the page goes on.
     """
 
     command: Callable[..., Any]
@@ -31,6 +33,7 @@ class Offer:
     done: str
     more: dict[str, Any] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
+    moments: dict[str, str] = field(default_factory=dict)
     address: dict[str, str] = field(default_factory=dict)
 
 
@@ -59,15 +62,20 @@ def _carry_out(key: str, offer: Offer) -> None:
         return
     here = desk.here()
     words = {name: st.session_state.get(field_key) or "" for name, field_key in offer.words.items()}
+    moments = {name: _utc(st.session_state.get(field_key)) for name, field_key in offer.moments.items()}
     st.query_params.update(offer.address)
     try:
-        offer.command(here.store, *offer.args, actor=here.person, clock=WallClock(), **offer.more, **words)
+        offer.command(here.store, *offer.args, actor=here.person, clock=WallClock(), **offer.more, **words, **moments)
     except HeadgateError as error:
         st.session_state[REFUSAL] = (_where(), error.message, error.remedy)
     else:
         carried_out.add(key)
         st.session_state[DONE] = offer.done
     reads.forget()
+
+
+def _utc(picked: datetime | None) -> datetime | None:
+    return picked.replace(tzinfo=UTC) if picked else None
 
 
 def say() -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from pages.components import text, theme
 from pages.components.theme import Tone
 from services.rules.domain import DeploymentState, GateMode, Phase, RunState, Verdict
+from services.rules.preflight import Answer
 
 
 def badge(tone: Tone, word: str) -> str:
@@ -25,6 +26,11 @@ def phase(phase: Phase) -> str:
 
 def deployment(state: DeploymentState) -> str:
     return badge(*theme.DEPLOYMENTS[state])
+
+
+def answer(answer: Answer) -> str:
+    """A preflight's answer."""
+    return badge(*theme.ANSWERS[answer])
 
 
 def verdict(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.rules.domain import ComponentKind, Condition, DeploymentState, Phase, Verdict
+from services.rules.preflight import Answer
 
 
 class Tone(StrEnum):
@@ -107,11 +108,24 @@ ICONS = {
     "deployment": "rocket_launch",
     "policy": "gavel",
     "person": "person",
+    "confidence": "verified",
+    "incident": "report",
     "history": "history",
     "search": "search",
     "approve": "check",
     "reject": "close",
     "rerun": "refresh",
+    "restore": "settings_backup_restore",
+    "adopt": "input",
+    "drill": "sports_score",
+}
+
+
+# "Unknown" is no objection: nobody has looked yet, or MLflow did not answer.
+ANSWERS = {
+    Answer.SAFE: (Tone.POSITIVE, "safe"),
+    Answer.UNKNOWN: (Tone.NEUTRAL, "unknown"),
+    Answer.UNSAFE: (Tone.NEGATIVE, "unsafe"),
 }
 
 

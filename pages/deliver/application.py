@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import shlex
+from datetime import datetime, timedelta
 
 import streamlit as st
 
 from pages.components import (
-    actions,
     charts,
     desk,
     frame,
@@ -21,13 +21,13 @@ from pages.components import (
     theme,
     times,
 )
-from pages.components.actions import Look, Offer
 from pages.components.charts import Bar
 from pages.components.theme import Tone
-from services.commands import holds, rollbacks
+from pages.deliver import astray, going_back, keeping_out
 from services.queries import application, bundle
-from services.queries.application import ApplicationView, RollbackOffer, StageNow, TimelineRow
-from services.rules.domain import BundleRef, DeploymentState, SlotRef
+from services.queries.application import ApplicationView, StageNow, TimelineRow
+from services.queries.drills import DrillLine
+from services.rules.domain import DeploymentState
 
 
 def draw() -> None:
@@ -73,126 +73,56 @@ def _stages(view: ApplicationView) -> None:
         st.code("headgate apply policy.toml", language="shell")
         return
     pipeline.show(view.stages, {stage.stage: _marks(stage) for stage in view.stages})
+    astray.show(view)
     for stage in view.stages:
-        if stage.hold:
-            _hold(view.name, stage)
-        if stage.freeze:
-            said = f"{stage.stage} is frozen by {desk.here().name_of(stage.freeze.by)}: {stage.freeze.reason}"
-            st.markdown(status.coloured(Tone.ATTENTION, said))
+        keeping_out.show(view.name, stage)
 
 
 def _marks(stage: StageNow) -> list[str]:
-    return [status.badge(Tone.ATTENTION, "on hold")] if stage.hold else []
-
-
-def _hold(name: str, stage: StageNow) -> None:
-    assert stage.hold is not None
-    since = f"since {times.at(stage.hold.since)} by {desk.here().name_of(stage.hold.by)}"
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(
-            status.coloured(
-                Tone.ATTENTION,
-                f"Automation is held out of {stage.stage} {since}: {stage.hold.reason}",
-            ),
-            width="content",
-        )
-        if bundle.may_lead(desk.here().person):
-            slot = SlotRef(name, stage.stage)
-            offer = Offer(holds.lift, (slot,), done=f"Automation may bring bundles to {stage.stage} again.")
-            key = f"hold {slot} {stage.hold.since}"
-            actions.button("Lift the hold", offer, key=key, icon="hold", look="tertiary")
+    marks = [status.badge(Tone.ATTENTION, "on hold")] if stage.hold else []
+    if keeping_out.frozen(stage):
+        marks.append(status.badge(Tone.ATTENTION, "frozen"))
+    if stage.stray:
+        marks.append(status.badge(Tone.ATTENTION, "moved outside Headgate"))
+    return marks
 
 
 def _way_back(view: ApplicationView) -> None:
     stages = [stage.stage for stage in view.stages if stage.live is not None or stage.promotion is not None]
-    if stages and bundle.may_lead(desk.here().person):
-        _offer(view.name, view.metrics_stage if view.metrics_stage in stages else stages[-1], tuple(stages))
+    if view.stages and bundle.may_lead(desk.here().person):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if stages:
+                main = view.metrics_stage if view.metrics_stage in stages else stages[-1]
+                going_back.offer_it(view.name, main, tuple(stages))
+            keeping_out.offer_it(view)
+    if any(stage.live for stage in view.stages):
+        _drills(view)
 
 
-@st.fragment
-@frame.guards
-def _offer(name: str, main: str, stages: tuple[str, ...]) -> None:
-    """In a fragment: what there is to go back to is only looked up when somebody asks."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for stage in (main, *(stage for stage in stages if stage != main)):
-            label = f"Roll back {text.plain(stage)}"
-            look: Look = "primary" if stage == main else "tertiary"
-            if st.button(label, key=f"roll back {stage}", type=look, icon=theme.icon("rollback")):
-                _dialog(name, stage)
+def _drills(view: ApplicationView) -> None:
+    """Whether the way back works is known from having gone it."""
+    for stage in view.stages:
+        if stage.drill is not None:
+            st.caption(f"{theme.icon('drill')} {_drilled(stage.stage, stage.drill)}")
+    if not any(stage.drill for stage in view.stages):
+        st.caption(f"{theme.icon('drill')} The way back was never practised here.")
+    practise = next((stage.stage for stage in view.stages[-2:] if stage.live), view.metrics_stage)
+    st.caption(f"A drill goes back and forward again, and measures both: {text.mono(_command(view.name, practise))}")
 
 
-@st.dialog("Roll back", width="medium", icon=theme.icon("rollback"))
-@frame.guards
-def _dialog(name: str, stage: str) -> None:
-    roll_back(reads.read(application.rollback_offer, SlotRef(name, stage)))
+def _command(name: str, stage: str) -> str:
+    return f"headgate drill {shlex.quote(name)} --stage {shlex.quote(stage)}"
 
 
-def roll_back(offer: RollbackOffer) -> None:
-    """The body of the dialog: where to, what will happen in words, and why."""
-    actions.say_in_dialog()
-    if not offer.ways:
-        st.markdown(f"Nothing else was live in {text.plain(offer.slot.stage)} before: there is nothing to go back to.")
-        return
-    ways = {str(way.candidate.ref): way for way in offer.ways}
-    chosen = st.selectbox(
-        "Back to",
-        list(ways),
-        index=list(ways).index(str(offer.best)) if offer.best else None,
-        format_func=lambda ref: f"{ref}{_about(offer, ref)}",
-        placeholder="Choose a bundle that was live here before",
-        key=f"back to {offer.slot} {offer.generation}",
-    )
-    if chosen is None:
-        st.markdown("None of them is verified and free of objections, so none is preselected.")
-        return
-    st.markdown(consequences(offer, chosen))
-    field = f"why {offer.slot} {offer.generation}"
-    st.text_area("Reason", key=field, placeholder="What went wrong, in a sentence", height=80, max_chars=1000)
-    removed = offer.live.ref if offer.live else None
-    quarantine = removed is not None and st.checkbox(
-        f"Quarantine {text.plain(removed)} too, so that nobody promotes it again", key=f"quarantine {offer.slot}"
-    )
-    key = f"roll back {offer.slot} at {offer.generation} to {chosen} by {desk.here().person.name}"
-    command = Offer(
-        rollbacks.roll_back,
-        (offer.slot,),
-        done=f"{offer.slot.stage} goes back to {chosen}.",
-        more={
-            "to": BundleRef.parse(chosen),
-            "quarantine": bool(quarantine),
-            "key": key,
-            "generation": offer.generation,
-        },
-        words={"reason": field},
-    )
-    actions.button(f"Roll back to {chosen}", command, key=key, icon="rollback", look="primary")
-
-
-def _about(offer: RollbackOffer, ref: str) -> str:
-    candidate = next(way.candidate for way in offer.ways if str(way.candidate.ref) == ref)
-    words = ["verified" if candidate.verified else "not verified" if candidate.checked else "not checked"]
-    if candidate.quarantined:
-        words.append("quarantined")
-    if candidate.blamed:
-        words.append("rolled back before")
-    left = f"live until {times.day(candidate.left_at)}" if candidate.left_at else "live before"
-    return f" – {', '.join([*words, left])}"
-
-
-def consequences(offer: RollbackOffer, chosen: str) -> str:
-    """What will happen, in one sentence, as Markdown."""
-    way = next(way for way in offer.ways if str(way.candidate.ref) == chosen)
-    gone = f"from {offer.live.ref} back to {chosen}" if offer.live else f"back to {chosen}"
-    kinds = list(dict.fromkeys(_kind(change) for change in way.changes))
-    changed = f"{text.listed(kinds)} {'change' if len(kinds) > 1 else 'changes'}" if kinds else "no component changes"
-    return f"**{text.plain(offer.slot.stage)}** " + text.plain(
-        f"goes {gone}; {changed}; automation is held until somebody lifts the hold."
-    )
-
-
-def _kind(change: str) -> str:
-    """`model 3 → 2` is, in a sentence, the model."""
-    return change.split(" → ")[0].rpartition(" ")[0] if " → " in change else change
+def _drilled(stage: str, drill: DrillLine) -> str:
+    when = f"{times.day(drill.at)}, {times.ago(drill.at)}"
+    if drill.back_seconds is not None and drill.forward_seconds is not None:
+        back, forward = (times.span(timedelta(seconds=s)) for s in (drill.back_seconds, drill.forward_seconds))
+        way = f"back to {drill.to} in {back}, forward again in {forward}"
+        return text.plain(f"Last drill of {stage} on {when}: {way}.")
+    if not drill.outcome:
+        return text.plain(f"A drill of {stage} runs since {times.at(drill.at)}.")
+    return text.plain(f"The last drill of {stage} on {when} did not pass: {drill.outcome}")
 
 
 def _timeline(view: ApplicationView) -> None:

@@ -9,6 +9,7 @@ from delivering import LOU, Delivery, Open, press, sentence, words
 from sqlmodel import col, select
 from streamlit.testing.v1 import AppTest
 
+from pages.components import reads
 from services.commands import bundles, drills, freezes, preflights, rollbacks, strays
 from services.queries import application
 from services.queries.application import RollbackOffer
@@ -105,7 +106,8 @@ def test_the_best_target_is_chosen_and_its_preflight_stands_beside_it_with_its_a
     assert "safe" in said
     assert "looked at just now" in said
     assert "its digest is the recorded one" in said
-    assert "goes from delays/2 back to delays/1; model and training data change; automation is held" in said
+    assert "goes from delays/2 back to delays/1;" in said
+    assert "automation is held until somebody lifts the hold" in said
 
 
 def test_not_knowing_says_so_and_prevents_nothing(two_live: Delivery) -> None:
@@ -280,6 +282,7 @@ def test_adopting_takes_a_reason_and_trouble_is_shown_with_the_choices_again(
     assert (chosen.choice, chosen.reason) == (strays.Choice.ADOPT, "A hotfix by night")
 
     strays.tell_trouble(two_live.store, chosen.stray_id, "Version 7 has no artifact.")
+    reads.forget_everything()
     at = open_page("application", name="delays")
     assert "Version 7 has no artifact." in words(at)
     press(at, "Restore delays/2")
