@@ -34,6 +34,8 @@ from starlette.routing import Route
 PROJECT = Path(__file__).parents[2]
 ROLES = "lead=ml-leads,admin=ml-leads,maker=ml-team|data"
 AN_HOUR = 3600
+SHORT = 20  # long enough to see a page with it, on a busy machine too
+expect.set_options(timeout=20_000)
 
 
 @dataclass
@@ -203,11 +205,11 @@ def test_who_is_in_no_group_with_a_role_sees_nothing(guarded: Dashboard, provide
 def test_a_login_that_ends_closes_the_door_although_the_cookie_lives_on(
     guarded: Dashboard, provider: Provider, page: Page
 ) -> None:
-    provider.lasts = 8
+    provider.lasts = SHORT
     provider.claims = {"email": "max@example.org", "groups": ["data"]}
     log_in(page, guarded.address)
     expect(page.get_by_text(shown("max@example.org", ", maker"))).to_be_visible()
-    page.wait_for_timeout(9_000)
+    page.wait_for_timeout((SHORT + 1) * 1000)
     page.get_by_role("link", name="Bundles").click()
     expect(page.get_by_role("heading", name="Your login has ended.")).to_be_visible()
     page.reload()
