@@ -78,6 +78,9 @@ class _Loop:
             except HeadgateError as error:
                 log.warning("%s", error)
                 stopping.wait(1.0)
+            except Exception:  # the queue's own troubles: a worker that ends for one of them helps nobody
+                log.exception("looking for work failed, and is tried again")
+                stopping.wait(1.0)
             stopping.wait(LOOK_SECONDS)
         self._consumer.stop(graceful=False)
 
