@@ -62,7 +62,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     return Settings(
         home=home,
         database_url=_database_url(env.get("HEADGATE_DATABASE_URL") or f"sqlite:///{home / 'headgate.db'}"),
-        tracking_uri=env.get("MLFLOW_TRACKING_URI") or _embedded_tracking_uri(home),
+        tracking_uri=_absolute(env.get("MLFLOW_TRACKING_URI") or _embedded_tracking_uri(home)),
         zone=env.get("HEADGATE_ZONE") or "UTC",
         makers=_makers(env.get("HEADGATE_MAKERS") or ""),
         roles=_roles(env.get("HEADGATE_ROLES") or "viewer=*"),
@@ -78,13 +78,19 @@ def _embedded_tracking_uri(home: Path) -> str:
     return f"sqlite:///{home / 'mlflow.db'}"
 
 
+def _absolute(url: str) -> str:
+    """A relative SQLite file is meant from here; the worker beside the dashboard starts in another folder."""
+    prefix, path = "sqlite:///", url.removeprefix("sqlite:///")
+    return f"{prefix}{Path(path).absolute()}" if url.startswith(prefix) and path not in ("", ":memory:") else url
+
+
 def _database_url(url: str) -> str:
     """Accept the address as people write it; SQLAlchemy wants the driver named."""
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
             return "postgresql+psycopg://" + url.removeprefix(prefix)
     if url.startswith(("sqlite:///", "postgresql+psycopg://")):
-        return url
+        return _absolute(url)
     raise BadInput(
         "HEADGATE_DATABASE_URL is neither SQLite nor PostgreSQL.",
         "Write sqlite:///path/to/file or postgresql://user@host/database.",

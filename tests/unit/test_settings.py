@@ -65,3 +65,12 @@ def test_the_table_at_the_top_names_every_variable_that_is_read() -> None:
     table, code = source.split('"""', 2)[1:]
     read = set(re.findall(r'"((?:HEADGATE|MLFLOW)_[A-Z_]+)"', code))
     assert read == set(re.findall(r"^\| ((?:HEADGATE|MLFLOW)_[A-Z_]+) ", table, re.MULTILINE))
+
+
+def test_a_relative_sqlite_address_is_meant_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = settings.load({"MLFLOW_TRACKING_URI": "sqlite:///runs.db", "HEADGATE_DATABASE_URL": "sqlite:///mine.db"})
+    assert found.tracking_uri == f"sqlite:///{tmp_path / 'runs.db'}"
+    assert found.database_url == f"sqlite:///{tmp_path / 'mine.db'}"
