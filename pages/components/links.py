@@ -14,6 +14,7 @@ BUNDLES = "pages/deliver/bundles.py"
 BUNDLE = "pages/deliver/bundle.py"
 APPROVALS = "pages/deliver/approvals.py"
 APPLICATION = "pages/deliver/application.py"
+CONFIDENCE = "pages/measure/confidence.py"
 
 
 def to_bundle(ref: BundleRef, label: str = "", icon: str = "bundle") -> None:

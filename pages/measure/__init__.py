@@ -1,0 +1,1 @@
+"""Pages for those who measure: how delivery goes."""
