@@ -132,6 +132,7 @@ def apply(store: Store, actor: Person, clock: Clock, *others: Person, text: str 
 
 def draft(version: int = 1, *, application: str = "delays", template: str = NOTICE, maker: str = "mia") -> BundleDraft:
     """A bundle as MLflow would give it, for tests that need none of MLflow."""
+    wording = "1" if template == NOTICE else "2"
     components = (
         Component(
             ComponentKind.MODEL, application, str(version), f"models:/{application}/{version}", f"sha256:m{version}"
@@ -144,7 +145,14 @@ def draft(version: int = 1, *, application: str = "delays", template: str = NOTI
             f"sha256:d{version}",
             {"context": "training", "rows": 600},
         ),
-        Component(ComponentKind.PROMPT, "notice", "1", "prompts:/notice/1", "sha256:p1", {"template": template}),
+        Component(
+            ComponentKind.PROMPT,
+            "notice",
+            wording,
+            f"prompts:/notice/{wording}",
+            f"sha256:p{wording}",
+            {"template": template},
+        ),
     )
     return BundleDraft(
         application=application,

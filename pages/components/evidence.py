@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import status, tables, text, theme, times
+from pages.components import comparisons, status, tables, text, theme, times
 from pages.components.theme import Tone
+from services.queries import weighing
 from services.queries.gateruns import GateLine
 
 # Shown as text of its own, and not in the table of facts.
@@ -16,8 +17,8 @@ TEXTS = ("template", "rendered")
 
 
 def show(line: GateLine, *, expanded: bool = False) -> None:
-    """One gate. What is in the evidence is shown as it is, whatever the kind of gate."""
-    badges = status.gate(line.state, line.verdict, current=line.current, waived_by=line.waived_by, mode=line.mode)
+    """One gate, with all that is in its evidence."""
+    badges = status.gate(line.state, line.verdict, outdated=line.outdated, waived_by=line.waived_by, mode=line.mode)
     st.markdown(f"{theme.icon('gate')} **{text.plain(line.gate)}** {badges}  \n{_said(line)}")
     if line.warnings:
         st.markdown("  \n".join(status.coloured(Tone.ATTENTION, warning) for warning in line.warnings))
@@ -25,9 +26,21 @@ def show(line: GateLine, *, expanded: bool = False) -> None:
         st.markdown(f"Waived by {text.plain(line.waived_by)}: {text.plain(line.waive_reason)}")
     if line.evidence:
         with st.expander("Evidence", expanded=expanded):
-            _evidence(dict(line.evidence))
+            _of_kind(line)
             if line.finished_at:
                 st.caption(text.plain(f"Judged {times.at_and_ago(line.finished_at)}{_took(line)}."))
+
+
+def _of_kind(line: GateLine) -> None:
+    """Comparisons as people weigh them; everything else, and what is not as expected, as it is."""
+    effect = weighing.of_baseline(line) if line.kind == weighing.BASELINE else None
+    drift = weighing.of_drift(line) if line.kind == weighing.DRIFT else None
+    if effect is not None:
+        comparisons.effect(effect)
+    elif drift is not None:
+        comparisons.drift(drift)
+    else:
+        _evidence(dict(line.evidence))
 
 
 def _said(line: GateLine) -> str:

@@ -41,12 +41,12 @@ def gate(
     state: RunState | None,
     found: Verdict | None,
     *,
-    current: bool = True,
+    outdated: str = "",
     waived_by: str = "",
     mode: GateMode | None = None,
 ) -> str:
-    """One gate in one badge, or two where it was waived or only watches."""
-    said = _gate(state, found, current)
+    """One gate in one badge, or two where it was waived or only watches. `outdated`: why it no longer counts."""
+    said = _gate(state, found, outdated)
     if waived_by:
         said += " " + badge(Tone.ATTENTION, f"waived by {waived_by}")
     if mode is GateMode.SHADOW:
@@ -54,13 +54,13 @@ def gate(
     return said
 
 
-def _gate(state: RunState | None, found: Verdict | None, current: bool) -> str:
+def _gate(state: RunState | None, found: Verdict | None, outdated: str) -> str:
     if state is None:
         return badge(Tone.NEUTRAL, "not run")
     if state is not RunState.FINISHED:
         return badge(Tone.PROGRESS, "running" if state is RunState.RUNNING else "queued")
-    if not current:
-        return badge(Tone.NEUTRAL, "judged under other rules")
+    if outdated:
+        return badge(Tone.NEUTRAL, outdated)
     return verdict(found) if found else badge(Tone.NEUTRAL, "no verdict")
 
 

@@ -103,10 +103,10 @@ def _question(question: Question) -> None:
     with st.container(border=True):
         _asked(question)
         _decide(question)
-    left, right = st.columns([1, 1], gap="large")
+    left, right = st.columns([3, 2], gap="large")
     with left:
         status.section("What changes")
-        changes.show(question.difference, question.live.ref if question.live else None, line.stage)
+        changes.show(question.difference, question.live.ref if question.live else None, line.stage, question.judged)
     with right:
         status.section("What you sign" if _may_approve(question) else "The evidence")
         _evidence(question)

@@ -44,7 +44,7 @@ def draw() -> None:
     _buttons(view, stage)
     if stage is not None:
         live.watch(next((line.promotion for line in view.history if line.promotion.stage == stage.facts.stage), None))
-    left, right = st.columns([1, 1], gap="large")
+    left, right = st.columns([2, 3], gap="large")
     with left:
         if stage is not None:
             status.section(f"Conditions for {stage.facts.stage}")
@@ -55,7 +55,8 @@ def draw() -> None:
             st.markdown(f"{text.plain(view.ref.application)} has no policy, so there is no stage to go to.")
     with right:
         status.section("What changes")
-        changes.show(view.difference, view.compared_with, view.compared_in)
+        judged = [gate for judging in view.stages for gate in judging.gates]
+        changes.show(view.difference, view.compared_with, view.compared_in, judged)
     _gates(view, stage)
     _contents(view)
     _history(view)
@@ -188,7 +189,7 @@ def _gates(view: BundleView, stage: StageView | None) -> None:
                 [
                     text.plain(run.gate),
                     text.plain(run.stage),
-                    status.gate(run.state, run.verdict, current=True, waived_by=run.waived_by),
+                    status.gate(run.state, run.verdict, waived_by=run.waived_by),
                     text.plain(times.at(run.finished_at or run.requested_at)),
                     text.plain(run.summary, 300),
                 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ COUNTED = (ComponentKind.MODEL, ComponentKind.PROMPT, ComponentKind.ENVIRONMENT)
 TEXTS = ("template", "requirements")
 # Kept with the component, and nothing a person compares.
 FOR_MACHINES = ("signature", "source", "model_id", "mlflow_digest", "flavors")
+WORDS = re.compile(r"\n|\S+")
 NAMES = {"cutoff": "data up to", "size_bytes": "size", "run_id": "run"}
 
 
@@ -70,6 +72,19 @@ class Difference:
         return tuple(part for part in self.components if part.change is not Change.UNCHANGED)
 
     @property
+    def causes(self) -> tuple[str, ...]:
+        """What may each have made a difference by itself. A model brings its data and its code with it."""
+        model = [part for part in self.changed if part.kind is ComponentKind.MODEL]
+        carried = (ComponentKind.DATASET, ComponentKind.CODE) if model else ()
+        return tuple(
+            dict.fromkeys(
+                _cause(part)
+                for part in self.changed
+                if part.kind not in carried and not (part.kind is ComponentKind.DATASET and not _is_trained_on(part))
+            )
+        )
+
+    @property
     def unchanged(self) -> tuple[ComponentDifference, ...]:
         return tuple(part for part in self.components if part.change is Change.UNCHANGED)
 
@@ -88,6 +103,47 @@ def difference(
     was, now = old_metrics or {}, new_metrics or {}
     metrics = [MetricPair(name, was.get(name), now.get(name)) for name in sorted(was.keys() | now.keys())]
     return Difference(tuple(parts), tuple(metrics))
+
+
+def _cause(part: ComponentDifference) -> str:
+    known = part.new or part.old
+    assert known is not None
+    return f"prompt {part.name}" if part.kind is ComponentKind.PROMPT else called(known)
+
+
+def _is_trained_on(part: ComponentDifference) -> bool:
+    """What a model is only judged on changes nothing of what it does."""
+    known = part.new or part.old
+    return known is not None and known.details.get("context") != "evaluation"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a text, and whether the other text has another one in its place."""
+
+    text: str
+    changed: bool
+
+
+def side_by_side(old: str, new: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """Both texts word by word, so that what was replaced can be marked in each. Line breaks are words."""
+    was, now = WORDS.findall(old), WORDS.findall(new)
+    left, right = [], []
+    for tag, i, j, k, m in difflib.SequenceMatcher(None, was, now, autojunk=False).get_opcodes():
+        if i < j:
+            left.append(Piece(_joined(was[i:j]), tag != "equal"))
+        if k < m:
+            right.append(Piece(_joined(now[k:m]), tag != "equal"))
+    return tuple(left), tuple(right)
+
+
+def _joined(words: list[str]) -> str:
+    return " ".join(words).replace(" \n ", "\n").replace(" \n", "\n").replace("\n ", "\n")
+
+
+def text_of(component: Component | None) -> str:
+    """A prompt's wording, a list of requirements; empty where there is none."""
+    return "\n".join(next((lines for key in TEXTS if (lines := _lines(component, key))), []))
 
 
 def changed_words(found: Difference) -> list[str]:

@@ -11,19 +11,22 @@ from sqlmodel import Session, col, select
 
 from services.rules.domain import GateMode, RunState, Verdict
 from services.rules.policy import Policy
-from services.rules.readiness import Facts, GateFact
+from services.rules.readiness import COMPARED_BEFORE, OTHER_RULES, Facts, GateFact
 from services.store.models import GateRun
 
 
 @dataclass(frozen=True)
 class GateLine:
-    """One gate of a stage, with its latest run; `run_id` is None where it never ran."""
+    """One gate of a stage, with its latest run; `run_id` is None where it never ran.
+
+    `outdated` says why a result no longer counts (other rules, something else is live); empty where it does.
+    """
 
     gate: str
     kind: str
     mode: GateMode
     description: str
-    current: bool = True
+    outdated: str = ""
     run_id: int | None = None
     bundle_id: int | None = None
     stage: str = ""
@@ -47,7 +50,7 @@ def from_row(run: GateRun, policy: Policy | None) -> GateLine:
         kind=run.kind,
         mode=run.mode,
         description=definition.description if definition else "",
-        current=bool(policy and definition and policy.gate_digest(run.gate) == run.definition_digest),
+        outdated="" if policy and definition and policy.gate_digest(run.gate) == run.definition_digest else OTHER_RULES,
         run_id=run.id,
         bundle_id=run.bundle_id,
         stage=run.stage,
@@ -75,7 +78,9 @@ def of_facts(facts: Facts, lines: dict[int, GateLine]) -> tuple[GateLine, ...]:
     if facts.policy is None:
         return ()
     return tuple(
-        replace(lines[fact.run_id], current=lines[fact.run_id].current and fact.against_what_is_live)
+        replace(
+            lines[fact.run_id], outdated=lines[fact.run_id].outdated if fact.against_what_is_live else COMPARED_BEFORE
+        )
         if fact.run_id in lines
         else never_run(fact, facts.policy, facts.stage)
         for fact in facts.gates

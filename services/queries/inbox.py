@@ -37,6 +37,7 @@ class Question:
     live: Live | None
     difference: Difference
     gates: tuple[GateLine, ...]
+    judged: tuple[GateLine, ...]  # those of all stages: what was measured on the way here
     approvals: tuple[ApprovalFact, ...]
     approvals_needed: int
     approver_role: Role
@@ -79,14 +80,11 @@ def inbox(store: Store, person: Person, now: datetime) -> Inbox:
         rows = _waiting(session)
         more, rows = len(rows) > MOST, rows[:MOST]
         facts = load(session, {bundle.id for _, bundle, _ in rows if bundle.id is not None}) if rows else {}
-        asked = [facts[p.bundle_id, p.stage] for p, _, _ in rows if (p.bundle_id, p.stage) in facts]
-        runs = gateruns.by_id(session, asked)
+        runs = gateruns.by_id(session, facts.values())
         shown = {b.id for _, bundle, live in rows for b in (bundle, live) if b is not None and b.id is not None}
         components = components_of(session, shown) if shown else {}
         questions = tuple(
-            _question(
-                promotion, bundle, live, facts[promotion.bundle_id, promotion.stage], runs, components, person, now
-            )
+            _question(promotion, bundle, live, facts, runs, components, person, now)
             for promotion, bundle, live in rows
             if (promotion.bundle_id, promotion.stage) in facts
         )
@@ -135,13 +133,15 @@ def _question(
     promotion: Promotion,
     bundle: Bundle,
     live: Bundle | None,
-    facts: Facts,
+    known: dict[tuple[int, str], Facts],
     runs: dict[int, GateLine],
     components: dict[int, tuple],  # type: ignore[type-arg]
     person: Person,
     now: datetime,
 ) -> Question:
+    facts = known[promotion.bundle_id, promotion.stage]
     rules = facts.rules
+    everywhere = [fact for (bundle_id, _), fact in known.items() if bundle_id == promotion.bundle_id]
     return Question(
         promotion=promotion_line(promotion, bundle.number),
         standing=standing(facts, now),
@@ -155,6 +155,7 @@ def _question(
             bundle.metrics,
         ),
         gates=gateruns.of_facts(facts, runs),
+        judged=tuple(line for fact in everywhere for line in gateruns.of_facts(fact, runs)),
         approvals=facts.approvals,
         approvals_needed=rules.approvals if rules else 0,
         approver_role=rules.approver_role if rules else Role.LEAD,

@@ -16,6 +16,9 @@ from services.rules.policy import Policy, Stage
 ANSWERED_ON_THE_WAY = frozenset({"gates", "approvals"})
 
 
+COMPARED_BEFORE, OTHER_RULES = "compared with what is no longer live", "judged under other rules"
+
+
 @dataclass(frozen=True)
 class GateFact:
     """The latest run of one gate the stage demands; `state` is None where it never ran."""
@@ -287,9 +290,9 @@ def _why_open(gate: GateFact, rules: Stage, now: datetime) -> str:
         case _:
             pass
     if not gate.against_what_is_live:
-        return "was compared with what is no longer live"
+        return f"was {COMPARED_BEFORE}"
     if not gate.current:
-        return "was judged under other rules"
+        return f"was {OTHER_RULES}"
     if not gate.satisfied:
         return str(gate.verdict or "has no verdict")
     if not gate.fresh(rules, now):
