@@ -88,9 +88,9 @@ def _refuse_a_used_home(store: Store) -> None:
 
 
 def _sample_applications() -> frozenset[str]:
-    from services.sample.story import APPLICATION
+    from services.sample.story import APPLICATIONS
 
-    return frozenset({APPLICATION})
+    return frozenset(application.name for application in APPLICATIONS)
 
 
 def _throw_away(settings: Settings, store: Store) -> None:

@@ -4,62 +4,76 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from services.rules.domain import Commit
 from services.sample import data, training
-from services.sample.story import APPLICATION, MODEL, PROMPT, Calendar, Delivery, Retrain, Reword
+from services.sample.steps import Delivery, Retrain, Reword
+from services.sample.story import Calendar
 from services.settings import Settings
 from services.work.tracking import DatasetToLog, Tracking, TrainingRecord, record_training, register_prompt
 
 DELIVERY_TAG = "headgate.sample"  # on a run: the delivery that it was made for
-REGISTERED_AFTER = timedelta(minutes=4)  # the end of a training
 
 
-def made_at(calendar: Calendar, delivery: Delivery) -> datetime:
-    """When what the delivery brings is in the registry."""
-    begun = calendar.at(delivery.month, delivery.makes.at)
-    if isinstance(delivery.makes, Reword):
-        return begun
-    return begun + timedelta(minutes=delivery.makes.minutes) + REGISTERED_AFTER
-
-
-def make(settings: Settings, tracking: Tracking, calendar: Calendar, delivery: Delivery) -> None:
+def make(
+    settings: Settings, tracking: Tracking, calendar: Calendar, delivery: Delivery, commits: Sequence[Commit]
+) -> None:
     """See to it that it is the newest in MLflow. Does nothing where it is already.
 
     Raises RegistryUnreachable, RegistryRefused, and BadInput where the sample's data is not installed.
     """
     if isinstance(delivery.makes, Reword):
-        register_prompt(tracking, PROMPT, delivery.makes.template, registered_at=made_at(calendar, delivery))
+        prompt, registered_at = delivery.application.prompt, calendar.made_at(delivery)
+        register_prompt(tracking, prompt, delivery.makes.template, registered_at=registered_at)
     elif not _is_newest(tracking, delivery):
-        _train(settings, tracking, calendar, delivery, delivery.makes)
+        _train(settings, tracking, calendar, delivery, delivery.makes, commits)
+
+
+def commits_of(calendar: Calendar, delivery: Delivery) -> tuple[Commit, ...]:
+    """The commits that were made for this delivery."""
+    return tuple(
+        Commit(
+            hashlib.sha1(f"{delivery.name}, commit {number}".encode()).hexdigest(), calendar.at(delivery.month, moment)
+        )
+        for number, moment in enumerate(delivery.makes.commits, start=1)
+    )
 
 
 def _is_newest(tracking: Tracking, delivery: Delivery) -> bool:
-    newest = tracking.newest_version(MODEL)
+    newest = tracking.newest_version(delivery.application.name)
     if newest is None or newest.run_id is None:
         return False
     return tracking.run(newest.run_id).tags.get(DELIVERY_TAG) == delivery.name
 
 
-def _train(settings: Settings, tracking: Tracking, calendar: Calendar, delivery: Delivery, retrain: Retrain) -> None:
+def _train(
+    settings: Settings,
+    tracking: Tracking,
+    calendar: Calendar,
+    delivery: Delivery,
+    retrain: Retrain,
+    commits: Sequence[Commit],
+) -> None:
     begun = calendar.at(delivery.month, retrain.at)
     tables = data.split(retrain.recipe)
     trained = training.train(retrain.recipe, tables)
     record_training(
         tracking,
         TrainingRecord(
-            experiment=APPLICATION,
-            model_name=MODEL,
+            experiment=delivery.application.name,
+            model_name=delivery.application.name,
             estimator=trained.model,
             inputs=tables.training[list(retrain.recipe.columns)],
             started_at=begun,
             ended_at=begun + timedelta(minutes=retrain.minutes),
-            registered_at=made_at(calendar, delivery),
+            registered_at=calendar.made_at(delivery),
             metrics=trained.metrics,
             params=trained.parameters,
             datasets=_written(settings.home / "sample" / "data", delivery, tables),
-            tags={DELIVERY_TAG: delivery.name, **_declared(calendar, delivery, retrain)},
+            tags={DELIVERY_TAG: delivery.name, **_declared(calendar, retrain, commits)},
             user=retrain.by.name,
         ),
     )
@@ -76,17 +90,13 @@ def _written(folder: Path, delivery: Delivery, tables: data.Split) -> tuple[Data
     return tuple(logged)
 
 
-def _declared(calendar: Calendar, delivery: Delivery, retrain: Retrain) -> dict[str, str]:
+def _declared(calendar: Calendar, retrain: Retrain, commits: Sequence[Commit]) -> dict[str, str]:
     """What the maker says about a run: how far its data reaches, and the commits that went into it."""
-    commits = [
-        (hashlib.sha1(f"{delivery.name}, commit {number}".encode()).hexdigest(), calendar.at(delivery.month, moment))
-        for number, moment in enumerate(retrain.commits, start=1)
-    ]
-    tags = {
-        "headgate.data_cutoff": _iso(calendar.start_of(retrain.recipe.held_out)),
-        "headgate.commits": json.dumps([[sha, _iso(at)] for sha, at in commits]),
+    return {
+        "headgate.data_cutoff": _iso(calendar.cutoff(retrain.recipe)),
+        "headgate.commits": json.dumps([[commit.sha, _iso(commit.at)] for commit in commits]),
+        "mlflow.source.git.commit": commits[-1].sha,
     }
-    return tags | ({"mlflow.source.git.commit": commits[-1][0]} if commits else {})
 
 
 def _iso(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The three people of the sample. The demo's visible switch is between these."""
+"""The people of the sample. The demo's visible switch is between the first three."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ STAKEHOLDER = Person("vera", frozenset({Role.VIEWER}), "Vera Okafor")
 
 # The demo starts as the lead, for whom something waits.
 PEOPLE = (LEAD, MAKER, STAKEHOLDER)
+
+# The team of the second application. They are in its record, and nobody looks at the demo as one of them.
+PLANNER = Person("nils", frozenset({Role.MAKER}), "Nils Berg")
+PLANNING_LEAD = Person("ines", frozenset({Role.LEAD}), "Ines Duarte")
+OTHERS = (PLANNING_LEAD, PLANNER)

@@ -8,13 +8,15 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from services.clock import Clock
-from services.rules.domain import HEADGATE, BundleRef, Phase, Verdict
-from services.sample.story import APPLICATION, Delivery, Promote, RollBack
+from services.rules.domain import HEADGATE, BundleRef, DeploymentState, GateMode, Phase, SlotRef, Verdict
+from services.sample.steps import Delivery, Promote, RollBack
+from services.sample.story import APPLICATIONS
 from services.store import audit, lookups
 from services.store.database import Store
-from services.store.models import Application, AuditEvent, Bundle, GateRun, Promotion
+from services.store.models import Application, AuditEvent, Bundle, Deployment, Drill, GateRun, Incident, Promotion
 
 BEGUN, COMPLETE = "sample.begun", "sample.complete"
+BLOCKING = (Verdict.FAILED, Verdict.INCONCLUSIVE)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Errored:
     summary: str
 
 
+@dataclass(frozen=True)
+class KnownIncident:
+    """`blames`: a person, and not the rule, said what caused it."""
+
+    id: int
+    blames: bool
+    resolved: bool
+
+
 def begun_at(store: Store) -> datetime | None:
     """The story's time at which it was begun. None where it was not."""
     return _time_of(store, BEGUN)
@@ -47,20 +58,32 @@ def is_complete(store: Store) -> bool:
 
 def mark(store: Store, action: str, clock: Clock) -> None:
     """Record that the story was begun, or is complete."""
+    name = APPLICATIONS[0].name
     with store.writing() as session:
-        audit.record(
-            session, actor=HEADGATE.name, action=action, clock=clock, application=APPLICATION, subject=APPLICATION
-        )
+        audit.record(session, actor=HEADGATE.name, action=action, clock=clock, application=name, subject=name)
 
 
-def application_exists(store: Store) -> bool:
+def application_exists(store: Store, name: str) -> bool:
     with store.reading() as session:
-        return session.get(Application, APPLICATION) is not None
+        return session.get(Application, name) is not None
 
 
 def key(delivery: Delivery, step: Promote | RollBack) -> str:
     """What makes a step happen once, however often it is told."""
     return f"sample:{delivery.name}:{type(step).__name__.lower()}:{step.stage}"
+
+
+def incident_key(name: str) -> str:
+    return f"sample: {name}"
+
+
+def bundle(store: Store, application: str, made_at: datetime) -> BundleRef | None:
+    """The bundle that was registered at this moment of the story: there is one such moment a delivery."""
+    with store.reading() as session:
+        number = session.exec(
+            select(Bundle.number).where(Bundle.application == application, Bundle.at == made_at)
+        ).one_or_none()
+        return BundleRef(application, number) if number else None
 
 
 def standing(store: Store, by_key: str) -> Standing | None:
@@ -93,12 +116,53 @@ def entering(store: Store, bundle: BundleRef) -> int | None:
         ).first()
 
 
+def deployment(store: Store, promotion_id: int) -> int | None:
+    """What became live by this promotion."""
+    with store.reading() as session:
+        return session.exec(
+            select(Deployment.id).where(
+                Deployment.promotion_id == promotion_id, Deployment.state == DeploymentState.SUCCEEDED
+            )
+        ).one_or_none()
+
+
+def block(store: Store, bundle: BundleRef, gate: str) -> int | None:
+    """The run by which this gate said no to the bundle, where nobody has said yet whether that was right."""
+    with store.reading() as session:
+        return session.exec(
+            select(GateRun.id)
+            .join(Bundle, col(Bundle.id) == col(GateRun.bundle_id))
+            .where(Bundle.application == bundle.application, Bundle.number == bundle.number)
+            .where(GateRun.gate == gate, col(GateRun.verdict).in_(BLOCKING), GateRun.decision == "")
+            .order_by(col(GateRun.id).desc())
+        ).first()
+
+
+def incident(store: Store, application: str, name: str) -> KnownIncident | None:
+    with store.reading() as session:
+        row = session.exec(
+            select(Incident).where(Incident.application == application, Incident.external_id == incident_key(name))
+        ).one_or_none()
+        if row is None or row.id is None:
+            return None
+        return KnownIncident(row.id, row.caused_by is not None and not row.inferred, row.resolved_at is not None)
+
+
+def drill(store: Store, slot: SlotRef, at: datetime) -> tuple[int, bool] | None:
+    """The drill that was begun at this moment of the story, and whether it is over."""
+    with store.reading() as session:
+        row = session.exec(
+            select(Drill).where(Drill.application == slot.application, Drill.stage == slot.stage, Drill.at == at)
+        ).one_or_none()
+        return (row.id, bool(row.outcome)) if row and row.id is not None else None
+
+
 def only_errored(store: Store, promotion_id: int) -> list[Errored]:
     """The gates that could not judge, where no gate said no: then nothing but trouble stands in the way."""
     with store.reading() as session:
         runs = session.exec(select(GateRun).where(GateRun.promotion_id == promotion_id).order_by(col(GateRun.id)))
         latest = {run.gate: run for run in runs}.values()
-        if any(run.verdict in (Verdict.FAILED, Verdict.INCONCLUSIVE) for run in latest):
+        if any(run.verdict in BLOCKING for run in latest if run.mode is GateMode.ENFORCE):
             return []
         return [Errored(run.gate, run.summary) for run in latest if run.verdict is Verdict.ERRORED]
 
