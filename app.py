@@ -18,6 +18,7 @@ def pages() -> list[st.Page]:
         st.Page(links.BUNDLES, title="Bundles", icon=theme.icon("bundle"), url_path="bundles"),
         st.Page(links.APPLICATION, title="Application", icon=theme.icon("application"), url_path="application"),
         st.Page(links.CONFIDENCE, title="Confidence", icon=theme.icon("confidence"), url_path="confidence"),
+        st.Page(links.DELIVERY, title="Delivery", icon=theme.icon("delivery"), url_path="delivery"),
         st.Page(links.BUNDLE, title="Bundle", icon=theme.icon("bundle"), url_path="bundle", visibility="hidden"),
     ]
 

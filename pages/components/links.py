@@ -14,6 +14,7 @@ BUNDLES = "pages/deliver/bundles.py"
 BUNDLE = "pages/deliver/bundle.py"
 APPROVALS = "pages/deliver/approvals.py"
 APPLICATION = "pages/deliver/application.py"
+DELIVERY = "pages/measure/delivery.py"
 CONFIDENCE = "pages/measure/confidence.py"
 
 
@@ -39,6 +40,10 @@ def to_bundles(label: str, query: Mapping[str, str] | None = None) -> None:
 
 def to_overview(label: str = "Overview") -> None:
     _link(OVERVIEW, label, {}, "overview")
+
+
+def to_delivery(label: str = "Delivery") -> None:
+    _link(DELIVERY, label, {}, "delivery")
 
 
 def _link(page: str, label: str, query: Mapping[str, str], icon: str) -> None:

@@ -106,6 +106,7 @@ ICONS = {
     "freeze": "ac_unit",
     "quarantine": "block",
     "deployment": "rocket_launch",
+    "delivery": "speed",
     "policy": "gavel",
     "person": "person",
     "confidence": "verified",

@@ -37,7 +37,7 @@ def open_page(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
             at.query_params[name] = value
         if page:
             at.run()
-            at.switch_page(f"pages/deliver/{page}.py")
+            at.switch_page(f"pages/{page if '/' in page else f'deliver/{page}'}.py")
             for name, value in parameters.items():
                 at.query_params[name] = value
         at.run()

@@ -37,6 +37,8 @@ PAGES: list[tuple[str, dict[str, str]]] = [
     ("bundle", {"ref": "delays/3"}),
     ("approvals", {}),
     ("application", {"name": "delays"}),
+    ("measure/delivery", {}),
+    ("measure/delivery", {"app": "delays", "window": "half a year"}),
 ]
 
 

@@ -1,0 +1,67 @@
+"""One metric in one tile: the number in a person's unit, how sure it is, how it moved, and what it is made of."""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+from pages.components import behind, bins, figures, text
+from services.queries.measures import Measured
+from services.rules.metrics import BY_NAME, Comparison, Value
+
+
+def tile(measured: Measured, name: str, *beside: str) -> None:
+    """A whole tile; `beside` are further metrics, each a line below the number."""
+    compared = measured.compared[name]
+    with st.container(border=True, gap="xsmall", height="stretch"):
+        _metric(measured, compared)
+        st.caption(text.plain(sure(compared.now)))
+        for other in beside:
+            st.caption(text.plain(_line(measured.values[other])))
+        for note in compared.now.notes:
+            st.caption(text.plain(f"{note[:1].upper()}{note[1:]}."))
+        bins.show(compared.now)
+        behind.button(measured, name)
+
+
+def small(measured: Measured, name: str) -> None:
+    """The number, its course and its n, where others are the page's subject."""
+    with st.container(border=True, gap="xsmall", height="stretch"):
+        _metric(measured, measured.compared[name])
+        st.caption(text.plain(sure(measured.values[name])))
+
+
+def _metric(measured: Measured, compared: Comparison) -> None:
+    found = compared.now
+    change = figures.change(compared)
+    number = text.plain(figures.value(found))
+    weeks = [point.value.value for point in measured.spark(found.name)]
+    spark = [math.nan if value is None else value for value in weeks]  # a week without one is a gap
+    worth_an_arrow = bool(change) and compared.exceeds_interval
+    days = text.count(found.window.days, "day")
+    st.metric(
+        BY_NAME[found.name].title,
+        f":gray[{number}]" if found.too_few or found.value is None else number,
+        delta=text.plain(change) or None,
+        delta_arrow="auto" if worth_an_arrow else "off",
+        delta_color=("inverse" if figures.better_when_smaller(found) else "normal") if worth_an_arrow else "off",
+        delta_description=f"against the {days} before" if change else None,
+        chart_data=spark if any(weeks) else None,
+        chart_type="bar" if found.unit == "a day" else "line",
+        help=text.plain(BY_NAME[found.name].method),
+    )
+
+
+def sure(found: Value) -> str:
+    """`n = 55 deployments, 95 %: 3.2 to 5.6 a week`"""
+    if found.value is None and not found.n:
+        return "Nothing was counted."
+    interval = figures.interval(found)
+    few = ": too few to judge" if found.too_few and found.name not in ("deployment_frequency", "model_age") else ""
+    return f"{figures.counted(found)}{few}" + (f", 95 %: {interval}" if interval else "")
+
+
+def _line(found: Value) -> str:
+    title = BY_NAME[found.name].title
+    return f"{title}: {figures.value(found)} ({figures.counted(found)})"
