@@ -23,7 +23,7 @@ from pages.components import (
 )
 from pages.components.charts import Bar
 from pages.components.theme import Tone
-from pages.deliver import astray, going_back, keeping_out
+from pages.deliver import astray, going_back, going_wrong, keeping_out
 from services.queries import application, bundle
 from services.queries.application import ApplicationView, StageNow, TimelineRow
 from services.queries.drills import DrillLine
@@ -44,6 +44,7 @@ def draw() -> None:
     live.watch_any([stage.promotion for stage in view.stages if stage.promotion])
     _way_back(view)
     _timeline(view)
+    going_wrong.show(view)
     _policy(view)
 
 
