@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from services import clock as clocks
@@ -19,10 +20,11 @@ from services.errors import Fenced
 from services.rules.domain import BundleRef, Component, DeploymentState, Phase, SlotRef
 from services.store import audit, lookups
 from services.store.database import Store
-from services.store.models import Bundle, Deployment, Mover, Slot
+from services.store.models import AuditEvent, Bundle, Deployment, Mover, Slot
 
 # Three times what a call to MLflow may take (its time limit of 3 s, one retry), and a margin.
 LEASE = timedelta(seconds=20)
+MADE_AGAIN = "bundle.version_made_again"
 LATE_WRITE = timedelta(days=1)  # a process that stalls longer than this has been ended by somebody
 LEAST_LEFT = 0.3  # of the lease, before a call to MLflow may begin
 
@@ -152,13 +154,41 @@ def release_lease(store: Store, ref: SlotRef, *, owner: str) -> None:
             session.add(slot)
 
 
-def name_registry_version(store: Store, bundle_id: int, version: str) -> None:
-    """Remember which version of bundle.<application> this bundle is. The digest stays its identity."""
+def name_registry_version(store: Store, target: Target, version: str, *, clock: Clock) -> None:
+    """Remember which version of bundle.<application> this bundle is. The digest stays its identity.
+
+    Where it had one before, MLflow lost that, which explains what the aliases of other slots say. A restored MLflow
+    may well give the same number again.
+    """
     with store.writing() as session:
-        bundle = session.get(Bundle, bundle_id)
-        assert bundle is not None
-        bundle.registry_version = version
+        bundle = lookups.locked_bundle(session, target.bundle_id)
+        was, bundle.registry_version = bundle.registry_version, version
         session.add(bundle)
+        if was is not None:
+            audit.record(
+                session,
+                actor="headgate",
+                action=MADE_AGAIN,
+                clock=clock,
+                application=target.ref.application,
+                subject=str(target.ref),
+                was=was,
+                version=version,
+            )
+
+
+def made_again_since(store: Store, target: Target) -> bool:
+    """Whether the bundle's version was made again after this slot's aliases were last written."""
+    with store.reading() as session:
+        written = session.exec(
+            select(func.max(Mover.began_at)).where(Mover.deployment_id == target.deployment_id)
+        ).one_or_none()
+        made = session.exec(
+            select(func.max(AuditEvent.recorded_at)).where(
+                AuditEvent.action == MADE_AGAIN, AuditEvent.subject == str(target.ref)
+            )
+        ).one_or_none()
+        return made is not None and (written is None or written < made)
 
 
 def mark_writing(store: Store, target: Target, *, owner: str, clock: Clock) -> None:

@@ -94,7 +94,7 @@ def _healed(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, why: 
     """Whether the aliases are known to say what the slot says. Where not, reconcile takes them for a late write."""
     try:
         for _ in range(HEALINGS):
-            if _heal(store, tracking, slot, clock, why) is not None:
+            if heal(store, tracking, slot, clock=clock, why=why) is not None:
                 return True
             clocks.sleep(HEAL_AGAIN_SECONDS)
     except (RegistryUnreachable, RegistryRefused, NotFound, ArtifactUnusable) as error:
@@ -104,7 +104,7 @@ def _healed(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, why: 
 
 def _move(store: Store, tracking: Tracking, target: Target, owner: str, clock: Clock) -> str:
     """Write the aliases. Returns a note about copies that MLflow refused, which do not stop the bundle."""
-    version = registry_version(store, tracking, target)
+    version = registry_version(store, tracking, target, clock=clock)
     deployments.mark_writing(store, target, owner=owner, clock=clock)
     deployments.check_lease(store, target, owner=owner)
     tracking.set_model_alias(bundle_name(target.slot.application), target.slot.stage, version)
@@ -118,7 +118,7 @@ def _move(store: Store, tracking: Tracking, target: Target, owner: str, clock: C
     return " ".join(refused)
 
 
-def registry_version(store: Store, tracking: Tracking, target: Target) -> str:
+def registry_version(store: Store, tracking: Tracking, target: Target, *, clock: Clock) -> str:
     """The bundle's version of bundle.<application>, checked or made. Raises where one of its parts is gone."""
     model = _model(tracking, target.components)
     if model is not None:
@@ -139,7 +139,7 @@ def registry_version(store: Store, tracking: Tracking, target: Target) -> str:
         manifest=manifest(target.components),
         model=model,
     )
-    deployments.name_registry_version(store, target.bundle_id, version)
+    deployments.name_registry_version(store, target, version, clock=clock)
     return version
 
 
@@ -206,16 +206,11 @@ def strays(tracking: Tracking, target: Target) -> list[Stray]:
     return [stray for stray in found if stray.says != stray.should_say]
 
 
-def heal(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock, why: str) -> list[str]:
+def heal(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Clock, why: str) -> list[str] | None:
     """Finish what is pending, or else write the aliases that the slot says. Returns the aliases that were put right.
 
-    Takes the lease; where somebody else has it they are putting it right this moment, and nothing is done here.
+    Takes the lease. None where somebody else has it, or takes the place of this one: nothing is known to be right then.
     """
-    return _heal(store, tracking, slot, clock, why) or []
-
-
-def _heal(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, why: str) -> list[str] | None:
-    """None where somebody else has the lease, or takes the place of this one in its turn."""
     owner = new_owner()
     target = deployments.take_lease(store, slot, owner=owner)
     if target is None:
@@ -226,7 +221,7 @@ def _heal(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, why: st
     try:
         wrong = [stray.alias for stray in strays(tracking, target)]
         if wrong:
-            _write_again(store, tracking, target, owner)
+            _write_again(store, tracking, target, owner, clock)
             deployments.record_repair(store, target, clock=clock, repaired=wrong, why=why)
         return wrong
     except Fenced:
@@ -235,8 +230,8 @@ def _heal(store: Store, tracking: Tracking, slot: SlotRef, clock: Clock, why: st
         deployments.release_lease(store, slot, owner=owner)
 
 
-def _write_again(store: Store, tracking: Tracking, target: Target, owner: str) -> None:
-    version = registry_version(store, tracking, target)
+def _write_again(store: Store, tracking: Tracking, target: Target, owner: str, clock: Clock) -> None:
+    version = registry_version(store, tracking, target, clock=clock)
     deployments.begin_repair(store, target, owner=owner)
     deployments.check_lease(store, target, owner=owner)
     tracking.set_model_alias(bundle_name(target.slot.application), target.slot.stage, version)

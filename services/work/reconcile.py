@@ -18,6 +18,8 @@ from services.work import deploy
 from services.work.deploy import Ended, Stray
 from services.work.tracking import Tracking, bundle_name
 
+WRITING = "Somebody is writing its aliases this moment; look again in a few seconds."
+
 
 @dataclass(frozen=True)
 class Reconciled:
@@ -53,7 +55,7 @@ def reconcile_slot(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Cl
     """One slot. Raises what MLflow says where it cannot be looked at."""
     ended = deploy.carry_out(store, tracking, slot, clock=clock)
     if ended is Ended.BUSY:
-        return Reconciled(slot, trouble="Somebody is writing its aliases this moment; look again in a few seconds.")
+        return Reconciled(slot, trouble=WRITING)
     if ended is not Ended.NOTHING:
         return Reconciled(slot, finished=ended.value)
     owner = deploy.new_owner()
@@ -69,7 +71,9 @@ def reconcile_slot(store: Store, tracking: Tracking, slot: SlotRef, *, clock: Cl
         deployments.release_lease(store, slot, owner=owner)
     if why is not None:
         repaired = deploy.heal(store, tracking, slot, clock=clock, why=why) if wrong else []
-        strays.close(store, slot)
+        if repaired is None:
+            return Reconciled(slot, trouble=WRITING)
+        strays.close(store, slot, clock=clock)
         return Reconciled(slot, repaired=tuple(repaired), why=why if repaired else "")
     moved = [_in_words(target, stray) for stray in wrong if stray.is_pointer]
     for stray in (stray for stray in wrong if stray.is_pointer):
@@ -93,7 +97,8 @@ def _ours(store: Store, tracking: Tracking, target: Target, wrong: list[Stray]) 
     if pointer.says is None:
         return "the bundle's alias was gone"
     known = target.registry_version
-    if known is None or not tracking.bundle_version_exists(target.slot.application, known, target.digest):
+    lost = known is None or not tracking.bundle_version_exists(target.slot.application, known, target.digest)
+    if lost or deployments.made_again_since(store, target):
         return "MLflow lost the bundle's version, as it does when it is restored from an older backup"
     if pointer.says in deployments.unreported_intents(store, target.slot):
         return "a mover of Headgate's own wrote late"
