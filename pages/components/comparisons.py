@@ -37,7 +37,7 @@ def _weighed(line: Measured, compares: bool) -> list[str]:
     verdict = status.verdict(line.verdict) if line.verdict else ""
     cells = [f"**{text.plain(line.metric)}** {verdict}"]
     if compares:
-        cells.append(_number(line.other))
+        cells.append(_value(line.other))
     cells.append(_interval(line.this) if line.this else "–")
     if compares:
         cells.append(_interval(line.difference, signed=True) if line.difference else "–")
@@ -53,7 +53,7 @@ def effect(line: Measured) -> None:
             f"**{_interval(line.difference, signed=True)}** {text.plain(line.metric)}, this bundle minus live",
         ),
         ("Limit", text.plain(line.limit) or "–"),
-        (text.plain(line.against) or "Live", _number(line.other)),
+        (text.plain(line.against) or "Live", _value(line.other)),
         ("This bundle", _interval(line.this) if line.this else "–"),
         ("Rows", _rows(line.rows) + _of_which(line)),
     ]
@@ -121,6 +121,11 @@ def _interval(found: Interval, *, signed: bool = False) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else text.plain(f"{value:.4g}")
+
+
+def _value(value: float | None) -> str:
+    """With as many digits as the interval beside it."""
+    return "–" if value is None else text.plain(f"{value:.3f}")
 
 
 def _rows(count: int | None) -> str:
