@@ -99,7 +99,17 @@ def _number(value: Value, number: float | None) -> str:
         return ""
     if value.unit == "share":
         return f"{number:.1%}"
-    return f"{number:,.4g} {value.unit}" if value.unit in ("hours", "a day") else f"{number:,.4g}"
+    if value.unit == "hours":
+        return _span(number)
+    return f"{number:,.4g} {value.unit}" if value.unit == "a day" else f"{number:,.4g}"
+
+
+def _span(hours: float) -> str:
+    """A duration in the unit a person would say; `--json` and `--csv` have the hours."""
+    for unit, size in (("days", 24.0), ("hours", 1.0), ("minutes", 1 / 60), ("seconds", 1 / 3600)):
+        if abs(hours) >= size:
+            return f"{hours / size:.3g} {unit}"
+    return f"{hours * 3_600_000:.3g} ms"
 
 
 COMMANDS = (metrics,)
