@@ -10,6 +10,14 @@ from pages.components import behind, bins, figures, text
 from services.queries.measures import Measured
 from services.rules.metrics import BY_NAME, Comparison, Value
 
+FIVE = (
+    "deployment_frequency",
+    "change_lead_time",
+    "failed_deployment_recovery_time",
+    "change_fail_rate",
+    "deployment_rework_rate",
+)
+
 
 def tile(measured: Measured, name: str, *beside: str) -> None:
     """A whole tile; `beside` are further metrics, each a line below the number."""

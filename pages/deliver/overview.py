@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import desk, frame, links, live, pipeline, reads, status, tables, text, theme, times
+from pages.components import desk, frame, links, live, pipeline, reads, status, tables, text, theme, tiles, times
 from pages.components.theme import Tone
+from services import settings
 from services.queries import overview
 from services.queries.common import PromotionLine
+from services.queries.measures import Measured
 from services.queries.overview import ApplicationRow, Cell, Delivery, Overview
 
 # Up to so many applications each gets its cards; more get a line each, so that they are seen at one look.
@@ -16,7 +18,7 @@ FEW = 3
 
 def draw() -> None:
     frame.enter("overview")
-    found = reads.read(overview.overview, desk.here().person, after=links.parameter("after"))
+    found = reads.read(overview.overview, desk.here().person, after=links.parameter("after"), zone=settings.load().zone)
     if not found.total:
         _empty()
         return
@@ -27,6 +29,7 @@ def draw() -> None:
     if found.after:
         st.button("More applications", on_click=_turn, args=(found.after,))
     _delivery(found.delivery)
+    _five(found.measured)
     live.watch_any([cell.promotion for row in found.applications for cell in row.cells if cell.promotion])
 
 
@@ -123,6 +126,14 @@ def _delivery(found: Delivery) -> None:
         with st.expander(_behind(len(found.rows))):
             _rows(found)
     st.caption(text.plain(f"From {times.at(found.since)} to {times.at(found.as_of)}."))
+
+
+def _five(found: Measured) -> None:
+    """DORA's five, over all applications; the Delivery page explains them."""
+    with st.grid(5, min_column_width=170, gap="small"):
+        for name in tiles.FIVE:
+            tiles.small(found, name)
+    links.to_delivery("How each of these is computed, and where the time goes")
 
 
 def _behind(rows: int) -> str:

@@ -1,18 +1,22 @@
 """What the Delivery page and `headgate metrics` show: one read of the events, and everything that is asked of them.
 
-Eleven statements, whatever the number of rows; of one application, only its own rows.
+Ten statements, whatever the number of rows, and one while the record has not changed since; of one application, only
+its own rows.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from threading import Lock
+from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy import select as rows_of
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from services import clock as clocks
 from services.errors import NotFound
@@ -20,6 +24,7 @@ from services.queries import delivery
 from services.rules.metrics import (
     Comparison,
     DeploymentEvent,
+    Events,
     GateRunEvent,
     History,
     Id,
@@ -37,6 +42,7 @@ from services.rules.metrics import (
     trend,
     window,
 )
+from services.rules.metrics.pausing import collector_paused
 from services.rules.metrics.samples import DEPLOYMENT
 from services.rules.metrics.windows import zone_named
 from services.store.database import Store
@@ -44,6 +50,7 @@ from services.store.models import Application, AuditEvent
 
 DEFAULT_DAYS = 90
 SPARK_WEEKS = 12
+MOST_REMEMBERED = 8
 
 
 @dataclass(frozen=True)
@@ -190,12 +197,59 @@ def measured(
     moment = as_of or now or clocks.wall()
     chosen_window = within or last_days(DEFAULT_DAYS, moment, zone)
     with store.reading() as session:
-        known, changed_at = _known(session)
+        known, mark = _known(session)
         chosen = _chosen(known, applications, teams)
-        wanted = chosen if applications or teams else None
-        events = delivery.read(session, wanted)
-        labels = delivery.labels(session, wanted)
-    return Measured(known, chosen, chosen_window, changed_at, History(events, moment), labels)
+        events, labels = _events(session, store.url, mark, chosen if applications or teams else None)
+    return Measured(known, chosen, chosen_window, mark.recorded_at, History(events, moment), labels)
+
+
+def of_all(session: Session, url: str, mark: Mark, names: Sequence[str], within: Window, as_of: datetime) -> Measured:
+    """`measured` of all applications, for a page that has read their names and the mark of the record already."""
+    events, labels = _events(session, url, mark, None)
+    known = tuple(Known(name, "", True) for name in names)
+    return Measured(known, tuple(names), within, mark.recorded_at, History(events, as_of), labels)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the record stands: the hash of its last event, which changes with everything that changes."""
+
+    head: str | None
+    recorded_at: datetime | None
+
+
+def mark_columns() -> tuple[Any, Any]:
+    """What another statement selects as well, to make a `Mark` of."""
+    last = rows_of(func.max(col(AuditEvent.seq))).scalar_subquery()
+    columns: tuple[Any, Any] = (AuditEvent.hash, AuditEvent.recorded_at)
+    head, recorded = (rows_of(column).where(col(AuditEvent.seq) == last).scalar_subquery() for column in columns)
+    return head, recorded
+
+
+Remembered = tuple[Events, dict[int, str]]
+_remembered: OrderedDict[tuple[str, str | None, tuple[str, ...] | None], Remembered] = OrderedDict()
+_lock = Lock()
+
+
+def _events(session: Session, url: str, mark: Mark, applications: tuple[str, ...] | None) -> Remembered:
+    """The events, read again only when the record has changed: nothing changes without an event of its own there."""
+    key = (url, mark.head, applications)
+    with _lock:
+        found = _remembered.get(key)
+    if found is None:
+        with collector_paused():
+            found = delivery.read(session, applications), delivery.labels(session, applications)
+        with _lock:
+            _remembered[key] = found
+            while len(_remembered) > MOST_REMEMBERED:
+                _remembered.popitem(last=False)
+    return found
+
+
+def forget() -> None:
+    """As in a process that has just begun."""
+    with _lock:
+        _remembered.clear()
 
 
 def between(first: date | None, until: date | None, zone: str, as_of: datetime) -> Window:
@@ -210,13 +264,12 @@ def between(first: date | None, until: date | None, zone: str, as_of: datetime) 
     return window(first or end - timedelta(days=DEFAULT_DAYS), end, zone)
 
 
-def _known(session: Session) -> tuple[tuple[Known, ...], datetime | None]:
-    """The applications, and when anything was last recorded. One statement."""
-    changed = rows_of(func.max(AuditEvent.recorded_at)).scalar_subquery()
-    statement = rows_of(Application.name, Application.owner, Application.policy_revision, changed)  # type: ignore[call-overload]
-    found = session.connection().execute(statement.order_by(Application.name)).all()
-    known = tuple(Known(name, owner, revision is not None) for name, owner, revision, _ in found)
-    return known, found[0][3] if found else None
+def _known(session: Session) -> tuple[tuple[Known, ...], Mark]:
+    """The applications, and where the record stands. One statement."""
+    columns: tuple[Any, ...] = (Application.name, Application.owner, Application.policy_revision, *mark_columns())
+    found = session.connection().execute(rows_of(*columns).order_by(col(Application.name))).all()
+    known = tuple(Known(name, owner, revision is not None) for name, owner, revision, *_ in found)
+    return known, Mark(*found[0][3:]) if found else Mark(None, None)
 
 
 def _chosen(known: Sequence[Known], applications: Sequence[str], teams: Collection[str]) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""The whole in one look: what waits, what serves where, and how delivery goes. Eleven statements."""
+"""The whole in one look: what waits, what serves where, and how delivery goes. Eleven statements, and nine
+more when the record has changed since the delivery metrics were last read."""
 
 from __future__ import annotations
 
@@ -6,14 +7,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
 
 from sqlalchemy import exists
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
+from services.queries import measures
 from services.queries.common import PromotionLine, SlotKey, standing_promotions
 from services.queries.inbox import barred
+from services.queries.measures import Mark, Measured
 from services.rules.domain import BundleRef, ComponentKind, DeploymentKind, DeploymentState, Person, Phase
+from services.rules.metrics import last_days
 from services.rules.policy import Policy
 from services.rules.readiness import Facts, Live
 from services.store.database import Store
@@ -90,12 +95,15 @@ class Overview:
     others: tuple[PromotionLine, ...]
     blocked: tuple[PromotionLine, ...]
     delivery: Delivery
+    measured: Measured
 
 
-def overview(store: Store, person: Person, now: datetime, *, after: str = "", size: int = PAGE) -> Overview:
+def overview(
+    store: Store, person: Person, now: datetime, *, after: str = "", size: int = PAGE, zone: str = "UTC"
+) -> Overview:
     """What waits, over all applications; and the matrix of those whose names follow `after`."""
     with store.reading() as session:
-        policies = _policies(session)
+        policies, mark = _policies(session)
         names = [name for name in policies if name > after]
         shown, more = names[:size], len(names) > size
         live = _live_bundles(session, shown)
@@ -112,6 +120,9 @@ def overview(store: Store, person: Person, now: datetime, *, after: str = "", si
             others=tuple(line for line in waiting if line not in mine),
             blocked=tuple(line for line in standing.values() if line.phase is Phase.BLOCKED),
             delivery=_delivery(session, policies, now),
+            measured=measures.of_all(
+                session, store.url, mark, list(policies), last_days(measures.DEFAULT_DAYS, now, zone), now
+            ),
         )
 
 
@@ -121,9 +132,11 @@ class _Known:
     policy: Policy | None
 
 
-def _policies(session: Session) -> dict[str, _Known]:
-    rows = session.exec(
+def _policies(session: Session) -> tuple[dict[str, _Known], Mark]:
+    """By application; and where the record stands."""
+    statement: Any = (
         select(Application, PolicyRevision.toml)
+        .add_columns(*measures.mark_columns())
         .outerjoin(
             PolicyRevision,
             (col(PolicyRevision.application) == col(Application.name))
@@ -131,7 +144,9 @@ def _policies(session: Session) -> dict[str, _Known]:
         )
         .order_by(col(Application.name))
     )
-    return {row.name: _Known(row, parsed(toml) if toml else None) for row, toml in rows}
+    rows = session.exec(statement).all()
+    known = {row.name: _Known(row, parsed(toml) if toml else None) for row, toml, *_ in rows}
+    return known, Mark(*rows[0][2:]) if rows else Mark(None, None)
 
 
 def _live_bundles(session: Session, applications: Collection[str]) -> dict[SlotKey, int]:

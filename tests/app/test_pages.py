@@ -46,7 +46,7 @@ def test_the_overview_says_first_what_waits_for_the_lead(open_page: Open, team: 
     assert sentence(at) == "1 promotion waits for you."
     assert "asked for by Mia Chen" in words(at)
     assert "delays/2 waits for approval" in words(at)
-    assert [metric.value for metric in at.metric] == ["1", at.metric[1].value]
+    assert [metric.value for metric in at.metric][:2] == ["1", at.metric[1].value]
 
 
 def test_the_overview_says_to_others_that_nothing_waits_for_them(open_page: Open, team: Delivery) -> None:

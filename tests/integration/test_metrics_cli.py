@@ -155,6 +155,17 @@ def test_asking_for_one_application_reads_only_its_rows(either_store: Store, tmp
     assert set(found.labels.values()) == {"<b>search</b> *x* S1"}
 
 
+def test_what_is_recorded_meanwhile_counts_at_the_next_look(either_store: Store, tmp_path: Path) -> None:
+    history(either_store, tmp_path)
+    assert measures.measured(either_store, within=WEEK, as_of=AS_OF).values["incidents"].value == 0
+
+    history(either_store, tmp_path, INCIDENTS)
+
+    found = measures.measured(either_store, within=WEEK, as_of=AS_OF)
+    assert found.values["incidents"].value == 1
+    assert found.changed_at is not None
+
+
 def test_the_csv_has_a_line_for_each_metric(headgate: Headgate, either_store: Store, tmp_path: Path) -> None:
     history(either_store, tmp_path)
 
