@@ -26,6 +26,7 @@ from pages.components.theme import Tone
 from services.commands import bundles, gates, promotions
 from services.queries import bundle
 from services.queries.bundle import BundleView, HistoryLine, StageView
+from services.queries.gateruns import GateLine
 from services.queries.standing import Stands
 from services.rules.domain import OPEN_PHASES, BundleRef, Phase
 
@@ -183,6 +184,8 @@ def _gates(view: BundleView, stage: StageView | None) -> None:
         st.markdown(f"{text.plain(stage.facts.stage)} asks for no gate: nothing is checked there.")
     for gate in stage.gates:
         evidence.show(gate)
+        if gate.blocked:
+            _block(gate)
     if view.earlier_runs:
         with st.expander(text.count(len(view.earlier_runs), "earlier run")):
             rows = [
@@ -196,6 +199,24 @@ def _gates(view: BundleView, stage: StageView | None) -> None:
                 for run in view.earlier_runs
             ]
             tables.table(["Gate", "Stage", "Verdict", "When", "What it found"], rows, alt="Earlier gate runs")
+
+
+def _block(gate: GateLine) -> None:
+    """Whether the block was right: what the catch rate and the rate of false blocks are made of."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if gate.decision:
+            said = "It was a defect" if gate.decision == "defect" else "It was a false block"
+            st.caption(text.plain(f"{said}, says {desk.here().name_of(gate.decided_by)}."), width="content")
+        if not bundle.may_promote(desk.here().person):
+            return
+        for decision, label, icon in (
+            ("defect", "It was a defect", "approve"),
+            ("false", "It was a false block", "reject"),
+        ):
+            if decision != gate.decision:
+                offer = Offer(gates.decide, (gate.run_id,), done=f"{label}.", more={"defect": decision == "defect"})
+                key = f"decide {gate.run_id} {decision} after {gate.decision} by {gate.decided_by}"
+                actions.button(label, offer, key=key, icon=icon, look="tertiary")
 
 
 def _contents(view: BundleView) -> None:

@@ -41,6 +41,14 @@ class GateLine:
     finished_at: datetime | None = None
     waived_by: str = ""
     waive_reason: str = ""
+    decision: str = ""  # defect or false: what a person said of its block
+    decided_by: str = ""
+
+    @property
+    def blocked(self) -> bool:
+        """It kept the bundle out, whether or not somebody waived it later."""
+        letting_through = (None, Verdict.PASSED, Verdict.SKIPPED)
+        return self.verdict not in letting_through and self.mode is GateMode.ENFORCE
 
 
 def from_row(run: GateRun, policy: Policy | None) -> GateLine:
@@ -65,6 +73,8 @@ def from_row(run: GateRun, policy: Policy | None) -> GateLine:
         finished_at=run.finished_at,
         waived_by=run.waived_by,
         waive_reason=run.waive_reason,
+        decision=run.decision,
+        decided_by=run.decided_by,
     )
 
 

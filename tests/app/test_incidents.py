@@ -15,8 +15,8 @@ from services.commands import incidents, responses
 from services.commands.incidents import NONE_NEEDED, Report
 from services.commands.responses import Response
 from services.errors import HeadgateError
-from services.rules.domain import BundleRef, SlotRef
-from services.store.models import Bundle, Deployment, Incident, Promotion, Slot
+from services.rules.domain import BundleRef, SlotRef, Verdict
+from services.store.models import Bundle, Deployment, GateRun, Incident, Promotion, Slot
 
 NASTY = "<b>bold</b> :material/home: [a](https://x.example) $z$ **late**"
 
@@ -189,6 +189,30 @@ def test_the_cause_can_be_corrected_and_is_then_explicit(two_live: Delivery) -> 
 
     found = stored(two_live)
     assert (found.caused_by, found.inferred) == (first, False)
+
+
+def test_a_block_is_said_to_be_right_or_false_on_the_bundle_and_by_whom(open_page: Open, team: Delivery) -> None:
+    team.ask(team.make(), "staging")
+    team.judge(accuracy=Verdict.FAILED)
+    at = press(open_page("bundle", as_="mia", ref="delays/1", stage="staging"), "It was a defect")
+
+    assert "It was a defect, says Mia Chen." in words(at)
+    with team.store.reading() as session:
+        (run,) = session.exec(select(GateRun).where(GateRun.verdict == Verdict.FAILED)).all()
+        assert (run.decision, run.decided_by) == ("defect", "mia")
+
+    at = press(at, "It was a false block")
+
+    assert "It was a false block, says Mia Chen." in words(at)
+
+
+def test_who_only_looks_does_not_judge_a_block(open_page: Open, team: Delivery) -> None:
+    team.ask(team.make(), "staging")
+    team.judge(accuracy=Verdict.FAILED)
+
+    labels = [button.label for button in open_page("bundle", as_="vic", ref="delays/1", stage="staging").button]
+
+    assert not any(label.startswith("It was") for label in labels)
 
 
 def test_many_incidents_take_no_more_statements(open_page: Open, two_live: Delivery) -> None:
