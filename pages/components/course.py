@@ -43,7 +43,7 @@ def trend(measured: Measured, name: str) -> Picked | None:
     """Weekly median and 90th percentile over the raw points, on a log axis. Gives what was clicked."""
     points = measured.trend(name)
     samples = [sample for point in points for sample in point.samples]
-    figure = go.Figure(layout={"template": charts.template(), "height": 380, "barmode": "overlay"})
+    figure = go.Figure(layout={"template": charts.template(), "height": 420, "barmode": "overlay"})
     kind = charts.current_theme()
     _hatch(figure, points, kind)
     _raw(figure, samples, kind)
@@ -52,9 +52,8 @@ def trend(measured: Measured, name: str) -> Picked | None:
     figure.update_yaxes(type="log", tickvals=list(HOURS), ticktext=list(HOURS.values()), title=None)
     figure.update_layout(
         showlegend=True,
-        legend={"orientation": "h", "y": 1.14, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True, "type": "linear"},
-        margin={"t": 36},
     )
     figure.update_xaxes(
         type="date",

@@ -10,13 +10,14 @@ from pages.components import behind, bins, figures, text
 from services.queries.measures import Measured
 from services.rules.metrics import BY_NAME, Comparison, Value
 
-FIVE = (
-    "deployment_frequency",
-    "change_lead_time",
-    "failed_deployment_recovery_time",
-    "change_fail_rate",
-    "deployment_rework_rate",
-)
+# DORA's five, with names short enough for a small tile.
+FIVE = {
+    "deployment_frequency": "Frequency",
+    "change_lead_time": "Lead time",
+    "failed_deployment_recovery_time": "Recovery time",
+    "change_fail_rate": "Change fail rate",
+    "deployment_rework_rate": "Rework rate",
+}
 
 
 def tile(measured: Measured, name: str, *beside: str) -> None:
@@ -36,11 +37,11 @@ def tile(measured: Measured, name: str, *beside: str) -> None:
 def small(measured: Measured, name: str) -> None:
     """The number, its course and its n, where others are the page's subject."""
     with st.container(border=True, gap="xsmall", height="stretch"):
-        _metric(measured, measured.compared[name])
+        _metric(measured, measured.compared[name], FIVE.get(name, ""))
         st.caption(text.plain(sure(measured.values[name])))
 
 
-def _metric(measured: Measured, compared: Comparison) -> None:
+def _metric(measured: Measured, compared: Comparison, short: str = "") -> None:
     found = compared.now
     change = figures.change(compared)
     number = text.plain(figures.value(found))
@@ -49,12 +50,12 @@ def _metric(measured: Measured, compared: Comparison) -> None:
     worth_an_arrow = bool(change) and compared.exceeds_interval
     days = text.count(found.window.days, "day")
     st.metric(
-        BY_NAME[found.name].title,
+        short or BY_NAME[found.name].title,
         f":gray[{number}]" if found.too_few or found.value is None else number,
         delta=text.plain(change) or None,
         delta_arrow="auto" if worth_an_arrow else "off",
         delta_color=("inverse" if figures.better_when_smaller(found) else "normal") if worth_an_arrow else "off",
-        delta_description=f"against the {days} before" if change else None,
+        delta_description=f"against the {days} before" if change and not short else None,
         chart_data=spark if any(weeks) else None,
         chart_type="bar" if found.unit == "a day" else "line",
         help=text.plain(BY_NAME[found.name].method),

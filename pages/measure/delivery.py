@@ -204,7 +204,7 @@ def _largest(found: Measured) -> str:
     middle = median(_of(one.parts, largest) for one in found.ledgers)
     where = f" in {largest.stage}" if largest.stage else ""
     return (
-        f"From {since} to production {largest.hours / total:.0%} of the time was {IN_WORDS[largest.name]}{where};"
+        f"From {since} to production {figures.share(largest.hours / total)} of the time was {IN_WORDS[largest.name]}{where};"
         f" median {figures.duration(middle)}."
     )
 
