@@ -69,15 +69,29 @@ def note(store: Store, slot: SlotRef, *, alias: str, says: str, should_say: str,
         )
 
 
-def close(store: Store, slot: SlotRef) -> None:
+def close(store: Store, slot: SlotRef, *, clock: Clock) -> None:
     """Everything agrees again. Writes nothing where nothing was open."""
     with store.reading() as session:
         if not _open(session, slot):
             return
     with store.writing() as session:
-        for row in _open(session, slot):
+        rows = _open(session, slot)
+        for row in rows:
             row.closed_at = clocks.wall()
             session.add(row)
+        for row in rows:
+            audit.record(
+                session,
+                actor="headgate",
+                action="alias.agrees_again",
+                clock=clock,
+                application=slot.application,
+                subject=str(slot),
+                alias=row.alias,
+                strayed_to=row.says,
+                choice=row.choice or None,
+                chosen_by=row.chosen_by or None,
+            )
 
 
 def _open(session: Session, slot: SlotRef) -> list[Stray]:

@@ -15,11 +15,15 @@ from services.work.tracking import DIGEST_TAG, ModelVersion, Tracking, bundle_na
 
 
 def carry_out(store: Store, tracking: Tracking, settings: Settings, chosen: Chosen, *, clock: Clock) -> None:
-    """Restore or adopt. What MLflow refuses is told on the stray; where it does not answer, it is tried again."""
+    """Restore or adopt. What MLflow refuses is told on the stray.
+
+    Where MLflow does not answer, or somebody else is writing there, the choice stands and is tried again.
+    """
     try:
         if chosen.choice is Choice.RESTORE:
-            deploy.heal(store, tracking, chosen.slot, clock=clock, why=f"restored by {chosen.person}")
-            strays.close(store, chosen.slot)
+            healed = deploy.heal(store, tracking, chosen.slot, clock=clock, why=f"restored by {chosen.person}")
+            if healed is not None:
+                strays.close(store, chosen.slot, clock=clock)
         else:
             ref = _bundle_of(store, tracking, settings, chosen, clock)
             strays.adopt(store, chosen, ref, clock=clock)
