@@ -203,8 +203,9 @@ def _largest(found: Measured) -> str:
     since = "training" if trained == {True} else "request" if trained == {False} else "training or request"
     middle = median(_of(one.parts, largest) for one in found.ledgers)
     where = f" in {largest.stage}" if largest.stage else ""
+    part = figures.share(largest.hours / total)
     return (
-        f"From {since} to production {figures.share(largest.hours / total)} of the time was {IN_WORDS[largest.name]}{where};"
+        f"From {since} to production {part} of the time was {IN_WORDS[largest.name]}{where};"
         f" median {figures.duration(middle)}."
     )
 
