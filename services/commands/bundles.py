@@ -127,7 +127,10 @@ def quarantine(store: Store, ref: BundleRef, *, actor: Person, clock: Clock, rea
     with store.writing() as session:
         bundle = lookups.locked_bundle(session, lookups.bundle(session, ref).id or 0)
         if bundle.quarantined_at:
-            raise Conflict(f"{ref} is quarantined already, by {bundle.quarantined_by}: {bundle.quarantine_reason}")
+            raise Conflict(
+                f"{ref} is quarantined already, by {bundle.quarantined_by}: {bundle.quarantine_reason}",
+                "Lift that quarantine first, if it needs another reason.",
+            )
         bundle.quarantined_at, bundle.quarantined_by, bundle.quarantine_reason = clock.now(), actor.name, said
         session.add(bundle)
         _record_quarantine(session, "bundle.quarantined", ref, actor, clock, said)
