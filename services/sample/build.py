@@ -11,8 +11,9 @@ from services.commands import people, policies
 from services.errors import BadInput
 from services.rules.policy import Policy, parse
 from services.sample import data, told
+from services.sample.ahead import Ahead
 from services.sample.people import OTHERS, PEOPLE
-from services.sample.steps import Delivery
+from services.sample.steps import Delivery, Retrain
 from services.sample.story import APPLICATIONS, DELIVERIES, Calendar, Scene, scenes
 from services.sample.teller import Teller
 from services.settings import Settings
@@ -55,9 +56,11 @@ def build(
     def say(scene: Scene, text: str) -> None:
         progress(story.index(scene) / len(story), f"{scene.delivery.name}: {text}")
 
-    teller = Teller(settings, store, tracking, rules, deliveries, calendar, clock, say)
-    for scene in story:
-        teller.tell(scene)
+    made = [scene.delivery.makes for scene in story if scene.step is None]
+    with Ahead([makes.recipe for makes in made if isinstance(makes, Retrain)]) as ahead:
+        teller = Teller(settings, store, tracking, rules, deliveries, calendar, clock, ahead, say)
+        for scene in story:
+            teller.tell(scene)
     told.mark(store, told.COMPLETE, clock)
     progress(1.0, "The sample is complete")
 

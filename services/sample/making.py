@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from services.rules.domain import Commit
-from services.sample import data, training
+from services.sample import data
+from services.sample.ahead import Ahead
 from services.sample.steps import Delivery, Retrain, Reword
 from services.sample.story import Calendar
 from services.settings import Settings
@@ -19,7 +20,12 @@ DELIVERY_TAG = "headgate.sample"  # on a run: the delivery that it was made for
 
 
 def make(
-    settings: Settings, tracking: Tracking, calendar: Calendar, delivery: Delivery, commits: Sequence[Commit]
+    settings: Settings,
+    tracking: Tracking,
+    calendar: Calendar,
+    ahead: Ahead,
+    delivery: Delivery,
+    commits: Sequence[Commit],
 ) -> None:
     """See to it that it is the newest in MLflow. Does nothing where it is already.
 
@@ -29,7 +35,7 @@ def make(
         prompt, registered_at = delivery.application.prompt, calendar.made_at(delivery)
         register_prompt(tracking, prompt, delivery.makes.template, registered_at=registered_at)
     elif not _is_newest(tracking, delivery):
-        _train(settings, tracking, calendar, delivery, delivery.makes, commits)
+        _train(settings, tracking, calendar, ahead, delivery, delivery.makes, commits)
 
 
 def commits_of(calendar: Calendar, delivery: Delivery) -> tuple[Commit, ...]:
@@ -53,13 +59,13 @@ def _train(
     settings: Settings,
     tracking: Tracking,
     calendar: Calendar,
+    ahead: Ahead,
     delivery: Delivery,
     retrain: Retrain,
     commits: Sequence[Commit],
 ) -> None:
     begun = calendar.at(delivery.month, retrain.at)
-    tables = data.split(retrain.recipe)
-    trained = training.train(retrain.recipe, tables)
+    tables, trained = ahead.take(retrain.recipe)
     record_training(
         tracking,
         TrainingRecord(

@@ -17,6 +17,7 @@ from services.errors import HeadgateError, RegistryRefused, RegistryUnreachable
 from services.rules.domain import BundleRef, Commit, DeploymentKind, Phase, SlotRef
 from services.rules.policy import Policy
 from services.sample import making, told
+from services.sample.ahead import Ahead
 from services.sample.people import MAKER
 from services.sample.steps import (
     PRODUCTION,
@@ -57,6 +58,7 @@ class Teller:
     deliveries: Sequence[Delivery]
     calendar: Calendar
     clock: StoryClock
+    ahead: Ahead
     say: Callable[[Scene, str], None]
 
     def tell(self, scene: Scene) -> None:
@@ -93,7 +95,7 @@ class Teller:
         if bundle is None:
             self.say(scene, "trains a model" if isinstance(delivery.makes, Retrain) else "writes a notice")
             commits = self._commits(delivery)
-            making.make(self.settings, self.tracking, self.calendar, delivery, commits)
+            making.make(self.settings, self.tracking, self.calendar, self.ahead, delivery, commits)
             draft = collect.candidate(self.tracking, self.policies[delivery.application.name], self.settings, "")
             assert draft is not None, "something was made just now"
             draft = replace(draft, commits=commits)
