@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.components import actions, status, text
 from services.errors import HeadgateError
@@ -67,6 +68,12 @@ def settle() -> None:
     """Once everything is imported: what is here to stay need not be looked through after every click."""
     gc.collect()
     gc.freeze()
+
+
+def in_fragment() -> bool:
+    """Whether this run draws a fragment alone, and not the page around it."""
+    context = get_script_run_ctx()
+    return bool(context and context.fragment_ids_this_run)
 
 
 def enter(page: str) -> None:

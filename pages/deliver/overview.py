@@ -7,13 +7,14 @@ import streamlit as st
 from pages.components import desk, frame, links, live, pipeline, reads, status, tables, text, theme, tiles, times
 from pages.components.theme import Tone
 from services import settings
-from services.queries import overview
+from services.queries import measures, overview
 from services.queries.common import PromotionLine
 from services.queries.measures import Measured
 from services.queries.overview import ApplicationRow, Cell, Delivery, Overview
 
 # Up to so many applications each gets its cards; more get a line each, so that they are seen at one look.
 FEW = 3
+A_MOMENT = 0.3  # seconds until the delivery metrics are read, once the words stand there
 
 
 def draw() -> None:
@@ -29,7 +30,10 @@ def draw() -> None:
     if found.after:
         st.button("More applications", on_click=_turn, args=(found.after,))
     _delivery(found.delivery)
-    _five(found.measured)
+    if found.measured is None:
+        _five_in_a_moment()
+    else:
+        _five(found.measured)
     live.watch_any([cell.promotion for row in found.applications for cell in row.cells if cell.promotion])
 
 
@@ -126,6 +130,17 @@ def _delivery(found: Delivery) -> None:
         with st.expander(_behind(len(found.rows))):
             _rows(found)
     st.caption(text.plain(f"From {times.at(found.since)} to {times.at(found.as_of)}."))
+
+
+@st.fragment(run_every=A_MOMENT)
+@frame.guards
+def _five_in_a_moment() -> None:
+    """The words first: what the five are made of is read in the fragment's own run, and the page is drawn again."""
+    st.caption("Reading the record of deliveries …")
+    if frame.in_fragment():
+        reads.read(measures.measured, zone=settings.load().zone)
+        reads.forget()
+        st.rerun()
 
 
 def _five(found: Measured) -> None:

@@ -203,11 +203,18 @@ def measured(
     return Measured(known, chosen, chosen_window, mark.recorded_at, History(events, moment), labels)
 
 
-def of_all(session: Session, url: str, mark: Mark, names: Sequence[str], within: Window, as_of: datetime) -> Measured:
-    """`measured` of all applications, for a page that has read their names and the mark of the record already."""
-    events, labels = _events(session, url, mark, None)
+def of_all_if_read(url: str, names: Sequence[str], within: Window, as_of: datetime) -> Measured | None:
+    """`measured` of all applications from events that were read within the last minute, or None. No statement.
+
+    For a page that must not wait for them: a window of months looks the same a minute later.
+    """
+    with _lock:
+        latest = _latest.get(url)
+    if latest is None or clocks.monotonic() - latest.read_at > RECENT_SECONDS:
+        return None
     known = tuple(Known(name, "", True) for name in names)
-    return Measured(known, tuple(names), within, mark.recorded_at, History(events, as_of), labels)
+    history = History(latest.events, as_of)
+    return Measured(known, tuple(names), within, latest.mark.recorded_at, history, latest.labels)
 
 
 @dataclass(frozen=True)
@@ -226,6 +233,21 @@ def mark_columns() -> tuple[Any, Any]:
     return head, recorded
 
 
+RECENT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class _Latest:
+    """The events of all applications, as last read in this process."""
+
+    mark: Mark
+    events: Events
+    labels: dict[int, str]
+    read_at: float
+
+
+_latest: dict[str, _Latest] = {}
+
 Remembered = tuple[Events, dict[int, str]]
 _remembered: OrderedDict[tuple[str, str | None, tuple[str, ...] | None], Remembered] = OrderedDict()
 _lock = Lock()
@@ -243,12 +265,16 @@ def _events(session: Session, url: str, mark: Mark, applications: tuple[str, ...
             _remembered[key] = found
             while len(_remembered) > MOST_REMEMBERED:
                 _remembered.popitem(last=False)
+    if applications is None:
+        with _lock:
+            _latest[url] = _Latest(mark, *found, read_at=clocks.monotonic())
     return found
 
 
 def forget() -> None:
     """As in a process that has just begun."""
     with _lock:
+        _latest.clear()
         _remembered.clear()
 
 

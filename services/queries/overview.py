@@ -1,5 +1,7 @@
-"""The whole in one look: what waits, what serves where, and how delivery goes. Eleven statements, and nine
-more when the record has changed since the delivery metrics were last read."""
+"""The whole in one look: what waits, what serves where, and how delivery goes. Eleven statements.
+
+The delivery metrics are shown as they were last read; the page reads them in a run of its own, after the words.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
-from typing import Any
 
 from sqlalchemy import exists
 from sqlalchemy.orm import aliased
@@ -16,7 +17,7 @@ from sqlmodel import Session, col, select
 from services.queries import measures
 from services.queries.common import PromotionLine, SlotKey, standing_promotions
 from services.queries.inbox import barred
-from services.queries.measures import Mark, Measured
+from services.queries.measures import Measured
 from services.rules.domain import BundleRef, ComponentKind, DeploymentKind, DeploymentState, Person, Phase
 from services.rules.metrics import last_days
 from services.rules.policy import Policy
@@ -95,7 +96,7 @@ class Overview:
     others: tuple[PromotionLine, ...]
     blocked: tuple[PromotionLine, ...]
     delivery: Delivery
-    measured: Measured
+    measured: Measured | None
 
 
 def overview(
@@ -103,7 +104,7 @@ def overview(
 ) -> Overview:
     """What waits, over all applications; and the matrix of those whose names follow `after`."""
     with store.reading() as session:
-        policies, mark = _policies(session)
+        policies = _policies(session)
         names = [name for name in policies if name > after]
         shown, more = names[:size], len(names) > size
         live = _live_bundles(session, shown)
@@ -120,8 +121,8 @@ def overview(
             others=tuple(line for line in waiting if line not in mine),
             blocked=tuple(line for line in standing.values() if line.phase is Phase.BLOCKED),
             delivery=_delivery(session, policies, now),
-            measured=measures.of_all(
-                session, store.url, mark, list(policies), last_days(measures.DEFAULT_DAYS, now, zone), now
+            measured=measures.of_all_if_read(
+                store.url, list(policies), last_days(measures.DEFAULT_DAYS, now, zone), now
             ),
         )
 
@@ -132,11 +133,10 @@ class _Known:
     policy: Policy | None
 
 
-def _policies(session: Session) -> tuple[dict[str, _Known], Mark]:
-    """By application; and where the record stands."""
-    statement: Any = (
+def _policies(session: Session) -> dict[str, _Known]:
+    """By application."""
+    rows = session.exec(
         select(Application, PolicyRevision.toml)
-        .add_columns(*measures.mark_columns())
         .outerjoin(
             PolicyRevision,
             (col(PolicyRevision.application) == col(Application.name))
@@ -144,9 +144,7 @@ def _policies(session: Session) -> tuple[dict[str, _Known], Mark]:
         )
         .order_by(col(Application.name))
     )
-    rows = session.exec(statement).all()
-    known = {row.name: _Known(row, parsed(toml) if toml else None) for row, toml, *_ in rows}
-    return known, Mark(*rows[0][2:]) if rows else Mark(None, None)
+    return {row.name: _Known(row, parsed(toml) if toml else None) for row, toml in rows}
 
 
 def _live_bundles(session: Session, applications: Collection[str]) -> dict[SlotKey, int]:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 from sqlmodel import select
 
 from pages.components import reads
-from services.queries import application
+from services.queries import application, measures
 from services.rules.domain import (
     ComponentKind,
     DeploymentKind,
@@ -120,6 +120,7 @@ def test_no_page_issues_more_than_twelve_statements(open_page: Open, team: Deliv
     for page, parameters in PAGES:
         at = open_page(page, **parameters)
         reads.forget_everything()
+        measures.forget()
         with counted() as said:
             at.run()
         assert not at.exception
