@@ -36,9 +36,9 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo_home(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, built once for all browser tests, by the program itself."""
+    """The sample, built by the program itself: each file's own, since its tests change it."""
     home = tmp_path_factory.mktemp("demo") / "home"
     headgate("demo", "--build-only", home=home)
     return home

@@ -31,7 +31,7 @@ def test_a_deep_link_before_any_other_visit_shows_the_frame(dashboard: Dashboard
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar.get_by_text("You are")).to_be_visible()
     expect(sidebar.get_by_role("link", name=re.compile("Overview"))).to_be_visible()
-    expect(sidebar.get_by_text("deliver")).to_have_count(0)
+    expect(sidebar.get_by_text("deliver", exact=True)).to_have_count(0)
 
 
 def test_two_clicks_half_a_second_apart_approve_once_and_a_stale_tab_is_told(dashboard: Dashboard, page: Page) -> None:
