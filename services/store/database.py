@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, ProgrammingError
 from sqlmodel import Session, create_engine
 
+from services import clock as clocks
 from services.errors import Conflict, HeadgateError, StoreUnreachable, StoreUnusable
 
 BUSY_SECONDS = 10
+BETWEEN_LOOKS_MS = 20
 
 
 class Store:
@@ -35,7 +38,7 @@ class Store:
             return engine
         engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", partial(_begin_sqlite, busy_seconds=self.busy_seconds))
         return engine
 
     def _prepare_postgresql(self, connection: Any, _record: Any) -> None:
@@ -104,9 +107,27 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin_sqlite(connection: Connection, busy_seconds: float) -> None:
+    if not connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # SQLite's own waiting looks less and less often, so that of many writers one may never have its turn. Looking every
+    # few milliseconds is fair enough; the last look is SQLAlchemy's, which says what is in the way.
+    raw = connection.connection.cursor()
+    deadline = clocks.monotonic() + busy_seconds
+    raw.execute(f"PRAGMA busy_timeout={BETWEEN_LOOKS_MS}")
+    try:
+        while clocks.monotonic() < deadline:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    break
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={round(busy_seconds * 1000)}")
+        raw.close()
 
 
 def _in_words(error: DatabaseError, busy_seconds: float) -> HeadgateError | None:
