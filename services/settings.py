@@ -81,7 +81,9 @@ def _embedded_tracking_uri(home: Path) -> str:
 def _absolute(url: str) -> str:
     """A relative SQLite file is meant from here; the worker beside the dashboard starts in another folder."""
     prefix, path = "sqlite:///", url.removeprefix("sqlite:///")
-    return f"{prefix}{Path(path).absolute()}" if url.startswith(prefix) and path not in ("", ":memory:") else url
+    if not url.startswith(prefix) or path in ("", ":memory:") or path.startswith("file:"):
+        return url
+    return f"{prefix}{Path(path).absolute()}"
 
 
 def _database_url(url: str) -> str:

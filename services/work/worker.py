@@ -43,9 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     beside = "--beside" in (sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("huey").setLevel(logging.WARNING)
+    stopping = threading.Event()
+    _stop_when_told(stopping)
     settings = settings_module.load()
     store = open_store(settings)
-    stopping = threading.Event()
     consumer = _consumer(settings, store, stopping)
     if beside:
         threading.Thread(target=_stop_at_end_of_input, args=(stopping,), daemon=True).start()
@@ -54,6 +55,11 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         _leave(store, consumer.name)
     return 0
+
+
+def _stop_when_told(stopping: threading.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
 
 
 class _Loop:
@@ -69,8 +75,7 @@ class _Loop:
 
     def run(self, stopping: threading.Event) -> None:
         self._consumer.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+        _stop_when_told(stopping)  # again: the consumer has set handlers of its own
         log.info("worker %s is ready", self.name)
         while not stopping.is_set():
             try:
