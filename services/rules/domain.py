@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -216,7 +215,3 @@ class SlotRef:
         if not (at and application and stage):
             raise BadInput(f"{text!r} is not a stage.", "Write application@stage, for example flight-delay@production.")
         return cls(application, stage)
-
-
-def kinds(components: Iterable[Component]) -> frozenset[ComponentKind]:
-    return frozenset(component.kind for component in components)
