@@ -47,6 +47,15 @@ DIED = 42
 processes = multiprocessing.get_context("fork")
 
 
+# By process: a forked child keeps its parent's, and leaves it alone.
+_open_stores: dict[int, Store] = {}
+
+
+def close_store() -> None:
+    if mine := _open_stores.pop(os.getpid(), None):
+        mine.close()
+
+
 def story_clock() -> StoryClock:
     return StoryClock(START + timedelta(hours=2), replayed=False)
 
@@ -59,7 +68,13 @@ class Place:
 
     @property
     def store(self) -> Store:
-        return Store(self.settings.database_url)
+        """The one store that this process has open: a new one each time would soon hold all of PostgreSQL's hundred
+        connections."""
+        mine = _open_stores.get(os.getpid())
+        if mine is None or mine.url != self.settings.database_url:
+            close_store()
+            mine = _open_stores[os.getpid()] = Store(self.settings.database_url)
+        return mine
 
     @property
     def tracking(self) -> Tracking:
@@ -132,6 +147,7 @@ class Builder:
     def _place(self, name: str, like: Place | None = None) -> Place:
         environ = {"HEADGATE_HOME": str(self.folder / name)}
         if self.server is not None:
+            close_store()  # nobody may be connected to what is copied
             database = f"{self.folder.name.replace('-', '_').lower()}_{name.replace('-', '_')}"
             template = f" TEMPLATE {make_url(like.settings.database_url).database}" if like else ""
             self.server.psql(f"CREATE DATABASE {database}{template};")
