@@ -16,7 +16,8 @@ from services.rules.domain import BundleRef, Person, Phase, SlotRef
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
-from services.store.models import Bundle, Deployment, Drill, Promotion
+from services.store.models import Bundle, Deployment, Promotion
+from services.store.trouble import Drill
 
 PASSED = "passed"
 LEFT_BEHIND = timedelta(minutes=2)  # by then whoever started a drill has finished it, or is gone

@@ -24,7 +24,8 @@ from services.rules.digests import digest
 from services.rules.domain import DeploymentKind, DeploymentState, Person
 from services.store import audit
 from services.store.database import Store
-from services.store.models import Application, Bundle, CommitRow, Deployment, Incident
+from services.store.models import Application, Bundle, CommitRow, Deployment
+from services.store.trouble import Incident
 
 DEPLOYMENT_COLUMNS = ("id", "application", "stage", "bundle", "finished_at")
 DEPLOYMENT_EXTRAS = ("requested_at", "started_at", "state", "kind", "planned", "fixes", "commits")

@@ -16,7 +16,8 @@ from services.rules.domain import DeploymentKind, DeploymentState, Person
 from services.store import audit
 from services.store.database import Store
 from services.store.facts import policy_in_force
-from services.store.models import Deployment, Incident
+from services.store.models import Deployment
+from services.store.trouble import Incident
 
 NONE_NEEDED = "none needed"
 DEFAULT_STAGE, DEFAULT_ATTRIBUTION = "production", timedelta(days=7)

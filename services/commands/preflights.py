@@ -14,7 +14,8 @@ from services.rules.domain import BundleRef, Component, SlotRef
 from services.rules.preflight import Finding, overall
 from services.store import lookups
 from services.store.database import Store
-from services.store.models import Bundle, Deployment, Preflight, Slot
+from services.store.models import Bundle, Deployment, Slot
+from services.store.trouble import Preflight
 
 KEPT_FRESH = 3  # candidates of each slot that the worker looks at
 

@@ -17,7 +17,8 @@ from services.rules.readiness import ActivePromotion, Facts
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
-from services.store.models import Bundle, Deployment, Preflight, Promotion, Slot
+from services.store.models import Bundle, Deployment, Promotion, Slot
+from services.store.trouble import Preflight
 
 # What one call to MLflow may take: its time limit of 3 s, and one retry. A mover looks at its lease before each call.
 CALL_SECONDS = 6.0

@@ -16,7 +16,8 @@ from services.rules.readiness import Facts
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
-from services.store.models import Promotion, Stray
+from services.store.models import Promotion
+from services.store.trouble import Stray
 
 
 class Choice(StrEnum):

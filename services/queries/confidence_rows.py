@@ -14,7 +14,8 @@ from services.rules.domain import BundleRef, ComponentKind
 from services.rules.metrics import Id
 from services.rules.policy import Policy
 from services.store.facts import parsed
-from services.store.models import Application, Bundle, ComponentRow, Drill, GateRun, PolicyRevision, Preflight
+from services.store.models import Application, Bundle, ComponentRow, GateRun, PolicyRevision
+from services.store.trouble import Drill, Preflight
 
 DRILLS_READ = 1_000
 Scope = Collection[str] | None

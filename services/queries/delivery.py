@@ -36,10 +36,10 @@ from services.store.models import (
     ComponentRow,
     Deployment,
     GateRun,
-    Incident,
     PolicyRevision,
     Promotion,
 )
+from services.store.trouble import Incident
 
 
 def events(store: Store, applications: Collection[str] | None = None) -> Events:

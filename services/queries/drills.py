@@ -13,7 +13,8 @@ from sqlmodel import Session, col, select
 from services.queries.common import iso
 from services.rules.domain import BundleRef, SlotRef
 from services.store.database import Store
-from services.store.models import Bundle, Drill
+from services.store.models import Bundle
+from services.store.trouble import Drill
 
 _FROM, _TO = aliased(Bundle), aliased(Bundle)
 

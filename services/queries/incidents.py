@@ -12,7 +12,8 @@ from services.queries.common import iso
 from services.rules.domain import BundleRef
 from services.store.database import Store
 from services.store.facts import policy_in_force
-from services.store.models import Bundle, Deployment, Incident
+from services.store.models import Bundle, Deployment
+from services.store.trouble import Incident
 
 
 @dataclass(frozen=True)

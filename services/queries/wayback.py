@@ -11,7 +11,8 @@ from services.rules.domain import BundleRef, DeploymentState, SlotRef
 from services.rules.preflight import Answer, Finding, as_of_now, overall
 from services.rules.readiness import Live, Marked
 from services.store.database import Store
-from services.store.models import Bundle, Deployment, Preflight, Slot, Stray
+from services.store.models import Bundle, Deployment, Slot
+from services.store.trouble import Preflight, Stray
 
 BLAMABLE_SHOWN = 8
 

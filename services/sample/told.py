@@ -13,7 +13,8 @@ from services.sample.steps import Delivery, Promote, RollBack
 from services.sample.story import APPLICATIONS
 from services.store import audit, lookups
 from services.store.database import Store
-from services.store.models import Application, AuditEvent, Bundle, Deployment, Drill, GateRun, Incident, Promotion
+from services.store.models import Application, AuditEvent, Bundle, Deployment, GateRun, Promotion
+from services.store.trouble import Drill, Incident
 
 BEGUN, COMPLETE = "sample.begun", "sample.complete"
 BLOCKING = (Verdict.FAILED, Verdict.INCONCLUSIVE)

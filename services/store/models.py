@@ -1,5 +1,6 @@
-"""The tables. Rows never leave a transaction: queries and commands return frozen dataclasses.
+"""The tables of what is delivered; those of what goes wrong are in `trouble`.
 
+Rows never leave a transaction: queries and commands return frozen dataclasses.
 `at` is the story's time, `recorded_at` the wall's; `replayed` marks what a story told. Nothing is ever deleted.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Text, UniqueConstraint, false, text
+from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from services.rules.domain import (
@@ -22,24 +23,8 @@ from services.rules.domain import (
     RunState,
     Verdict,
 )
-from services.store.column_types import Json, UtcDateTime, enum_type
-
-
-def _time(nullable: bool = False, index: bool = False) -> Any:
-    default = None if nullable else ...
-    return Field(default=default, sa_column=Column(UtcDateTime(), nullable=nullable, index=index))
-
-
-def _json() -> Any:
-    return Field(default_factory=dict, sa_column=Column(Json, nullable=False))
-
-
-def _enum(kind: Any, nullable: bool = False) -> Any:
-    return Field(default=None if nullable else ..., sa_column=Column(enum_type(kind), nullable=nullable, index=True))
-
-
-def _text(default: str = "") -> Any:
-    return Field(default=default, sa_column=Column(Text, nullable=False, server_default=default))
+from services.store.column_types import Json
+from services.store.fields import enum_field, json_field, text_field, time_field
 
 
 class Known(SQLModel, table=True):
@@ -47,21 +32,21 @@ class Known(SQLModel, table=True):
 
     __tablename__ = "person"
     name: str = Field(primary_key=True)
-    display: str = _text()
+    display: str = text_field()
     roles: list[str] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
     sample: bool = False
-    recorded_at: datetime = _time()
+    recorded_at: datetime = time_field()
 
 
 class Application(SQLModel, table=True):
     __tablename__ = "application"
     name: str = Field(primary_key=True)
-    description: str = _text()
-    owner: str = _text()
+    description: str = text_field()
+    owner: str = text_field()
     policy_revision: int | None = None  # the number in force; none for an application that was only imported
     next_bundle: int = 1
-    at: datetime = _time()
-    recorded_at: datetime = _time()
+    at: datetime = time_field()
+    recorded_at: datetime = time_field()
 
 
 class PolicyRevision(SQLModel, table=True):
@@ -71,11 +56,11 @@ class PolicyRevision(SQLModel, table=True):
     application: str = Field(foreign_key="application.name")
     number: int
     digest: str
-    toml: str = _text()
-    directory: str = _text()  # relative paths in the policy start here
+    toml: str = text_field()
+    directory: str = text_field()  # relative paths in the policy start here
     actor: str
-    at: datetime = _time()
-    recorded_at: datetime = _time()
+    at: datetime = time_field()
+    recorded_at: datetime = time_field()
 
 
 class Bundle(SQLModel, table=True):
@@ -87,24 +72,24 @@ class Bundle(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     application: str = Field(foreign_key="application.name", index=True)
     number: int | None = None  # none for an imported one, which has only its label
-    label: str = _text()
+    label: str = text_field()
     digest: str
-    maker: str = _text()  # empty where MLflow does not say who
-    source: str = _text()  # sync, added, imported
-    summary: str = _text()
+    maker: str = text_field()  # empty where MLflow does not say who
+    source: str = text_field()  # sync, added, imported
+    summary: str = text_field()
     gaps: list[dict[str, str]] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
-    metrics: dict[str, float] = _json()
-    parameters: dict[str, str] = _json()
-    training_started_at: datetime | None = _time(nullable=True)
-    training_ended_at: datetime | None = _time(nullable=True)
-    registered_at: datetime | None = _time(nullable=True)
+    metrics: dict[str, float] = json_field()
+    parameters: dict[str, str] = json_field()
+    training_started_at: datetime | None = time_field(nullable=True)
+    training_ended_at: datetime | None = time_field(nullable=True)
+    registered_at: datetime | None = time_field(nullable=True)
     registry_version: str | None = None  # of bundle.<application>, from the first deployment on
-    quarantined_at: datetime | None = _time(nullable=True)
-    quarantined_by: str = _text()
-    quarantine_reason: str = _text()
+    quarantined_at: datetime | None = time_field(nullable=True)
+    quarantined_by: str = text_field()
+    quarantine_reason: str = text_field()
     replayed: bool = False
-    at: datetime = _time(index=True)
-    recorded_at: datetime = _time()
+    at: datetime = time_field(index=True)
+    recorded_at: datetime = time_field()
 
 
 class ComponentRow(SQLModel, table=True):
@@ -112,12 +97,12 @@ class ComponentRow(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("bundle_id", "kind", "name"),)
     id: int | None = Field(default=None, primary_key=True)
     bundle_id: int = Field(foreign_key="bundle.id", index=True)
-    kind: ComponentKind = _enum(ComponentKind)
+    kind: ComponentKind = enum_field(ComponentKind)
     name: str
-    version: str = _text()
-    uri: str = _text()
-    digest: str = _text()
-    details: dict[str, Any] = _json()
+    version: str = text_field()
+    uri: str = text_field()
+    digest: str = text_field()
+    details: dict[str, Any] = json_field()
 
 
 class CommitRow(SQLModel, table=True):
@@ -127,7 +112,7 @@ class CommitRow(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     bundle_id: int = Field(foreign_key="bundle.id", index=True)
     sha: str
-    at: datetime = _time()
+    at: datetime = time_field()
 
 
 class Promotion(SQLModel, table=True):
@@ -149,25 +134,25 @@ class Promotion(SQLModel, table=True):
     bundle_id: int = Field(foreign_key="bundle.id", index=True)
     rollback: bool = False
     automatic: bool = False
-    phase: Phase = _enum(Phase)
+    phase: Phase = enum_field(Phase)
     version: int = 1  # goes up with every change: what a page saw travels back with the click
     requested_by: str
-    requested_at: datetime = _time()
+    requested_at: datetime = time_field()
     policy_revision: int
     idempotency_key: str | None = Field(default=None, unique=True)
-    reason: str = _text()
-    note: str = _text()  # why it stands where it stands
+    reason: str = text_field()
+    note: str = text_field()  # why it stands where it stands
     planned: bool = True
-    declared_kind: DeploymentKind | None = _enum(DeploymentKind, nullable=True)
-    fixes: str = _text()
+    declared_kind: DeploymentKind | None = enum_field(DeploymentKind, nullable=True)
+    fixes: str = text_field()
     blames: int | None = None  # the deployment a rollback blames
     adopted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # moved outside, taken over
-    override: str = _text()  # why a quarantine or an unsafe preflight was overridden
+    override: str = text_field()  # why a quarantine or an unsafe preflight was overridden
     drill: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
-    approval_opened_at: datetime | None = _time(nullable=True)
-    finished_at: datetime | None = _time(nullable=True)
+    approval_opened_at: datetime | None = time_field(nullable=True)
+    finished_at: datetime | None = time_field(nullable=True)
     replayed: bool = False
-    recorded_at: datetime = _time()
+    recorded_at: datetime = time_field()
 
 
 class Approval(SQLModel, table=True):
@@ -177,14 +162,14 @@ class Approval(SQLModel, table=True):
     promotion_id: int = Field(foreign_key="promotion.id", index=True)
     person: str
     role: str
-    decision: Decision = _enum(Decision)
-    comment: str = _text()
+    decision: Decision = enum_field(Decision)
+    comment: str = text_field()
     self_approved: bool = False
     evidence_digest: str
-    evidence: dict[str, Any] = _json()
+    evidence: dict[str, Any] = json_field()
     replayed: bool = False
-    at: datetime = _time()
-    recorded_at: datetime = _time()
+    at: datetime = time_field()
+    recorded_at: datetime = time_field()
 
 
 class GateRun(SQLModel, table=True):
@@ -197,31 +182,31 @@ class GateRun(SQLModel, table=True):
     promotion_id: int | None = Field(default=None, foreign_key="promotion.id", index=True)
     gate: str
     kind: str
-    mode: GateMode = _enum(GateMode)
+    mode: GateMode = enum_field(GateMode)
     definition_digest: str
     policy_revision: int
     live_bundle_id: int | None = None  # what was live when it was asked for
-    state: RunState = _enum(RunState)
-    progress: str = _text()
+    state: RunState = enum_field(RunState)
+    progress: str = text_field()
     attempt: int = 0
-    lease_owner: str = _text()
-    lease_until: datetime | None = _time(nullable=True)
+    lease_owner: str = text_field()
+    lease_until: datetime | None = time_field(nullable=True)
     requested_by: str
-    requested_at: datetime = _time()
-    started_at: datetime | None = _time(nullable=True)
-    finished_at: datetime | None = _time(nullable=True)
-    verdict: Verdict | None = _enum(Verdict, nullable=True)
-    summary: str = _text()
-    evidence: dict[str, Any] = _json()
+    requested_at: datetime = time_field()
+    started_at: datetime | None = time_field(nullable=True)
+    finished_at: datetime | None = time_field(nullable=True)
+    verdict: Verdict | None = enum_field(Verdict, nullable=True)
+    summary: str = text_field()
+    evidence: dict[str, Any] = json_field()
     warnings: list[str] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
-    data_digest: str = _text()
-    waived_by: str = _text()
-    waived_at: datetime | None = _time(nullable=True)
-    waive_reason: str = _text()
-    decision: str = _text()  # defect or false, said of a block by a person
-    decided_by: str = _text()
+    data_digest: str = text_field()
+    waived_by: str = text_field()
+    waived_at: datetime | None = time_field(nullable=True)
+    waive_reason: str = text_field()
+    decision: str = text_field()  # defect or false, said of a block by a person
+    decided_by: str = text_field()
     replayed: bool = False
-    recorded_at: datetime = _time()
+    recorded_at: datetime = time_field()
 
 
 class Deployment(SQLModel, table=True):
@@ -252,25 +237,25 @@ class Deployment(SQLModel, table=True):
     stage: str
     bundle_id: int = Field(foreign_key="bundle.id", index=True)
     promotion_id: int | None = Field(default=None, foreign_key="promotion.id", index=True)
-    state: DeploymentState = _enum(DeploymentState)
-    kind: DeploymentKind = _enum(DeploymentKind)
-    declared_kind: DeploymentKind | None = _enum(DeploymentKind, nullable=True)  # empty: it follows from the order
+    state: DeploymentState = enum_field(DeploymentState)
+    kind: DeploymentKind = enum_field(DeploymentKind)
+    declared_kind: DeploymentKind | None = enum_field(DeploymentKind, nullable=True)  # empty: it follows from the order
     planned: bool = True
-    fixes: str = _text()
+    fixes: str = text_field()
     blames: int | None = None
     generation: int = 0
-    requested_at: datetime | None = _time(nullable=True)  # none where an import did not say
-    started_at: datetime | None = _time(nullable=True)
-    finished_at: datetime | None = _time(nullable=True)
-    superseded_at: datetime | None = _time(nullable=True)
+    requested_at: datetime | None = time_field(nullable=True)  # none where an import did not say
+    started_at: datetime | None = time_field(nullable=True)
+    finished_at: datetime | None = time_field(nullable=True)
+    superseded_at: datetime | None = time_field(nullable=True)
     drill: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # counts in no metric of delivery
     adopted: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # by an unknown hand
-    writing_since: datetime | None = _time(nullable=True)  # the first alias write may have gone out: it may have served
-    note: str = _text()
+    writing_since: datetime | None = time_field(nullable=True)  # the first alias write may have gone out: it may serve
+    note: str = text_field()
     external_id: str | None = None  # of an imported one, which never touches a slot
     policy_revision: int
     replayed: bool = False
-    recorded_at: datetime = _time()
+    recorded_at: datetime = time_field()
 
 
 class Slot(SQLModel, table=True):
@@ -282,15 +267,15 @@ class Slot(SQLModel, table=True):
     generation: int = 0
     live_deployment_id: int | None = None
     pending_deployment_id: int | None = None
-    lease_owner: str = _text()
-    lease_until: datetime | None = _time(nullable=True)
-    hold_reason: str = _text()
-    hold_by: str = _text()
-    hold_since: datetime | None = _time(nullable=True)
-    freeze_reason: str = _text()
-    freeze_by: str = _text()
-    freeze_from: datetime | None = _time(nullable=True)
-    freeze_until: datetime | None = _time(nullable=True)
+    lease_owner: str = text_field()
+    lease_until: datetime | None = time_field(nullable=True)
+    hold_reason: str = text_field()
+    hold_by: str = text_field()
+    hold_since: datetime | None = time_field(nullable=True)
+    freeze_reason: str = text_field()
+    freeze_by: str = text_field()
+    freeze_from: datetime | None = time_field(nullable=True)
+    freeze_until: datetime | None = time_field(nullable=True)
 
 
 class Mover(SQLModel, table=True):
@@ -302,88 +287,8 @@ class Mover(SQLModel, table=True):
     stage: str
     owner: str = Field(index=True)
     deployment_id: int = Field(foreign_key="deployment.id", index=True)
-    began_at: datetime = _time()
-    ended_at: datetime | None = _time(nullable=True)
-
-
-class Stray(SQLModel, table=True):
-    """An alias that somebody moved outside Headgate: found by reconcile, and open until it is restored or adopted."""
-
-    __tablename__ = "stray"
-    __table_args__ = (Index("ix_stray_slot", "application", "stage", "closed_at"),)
-    id: int | None = Field(default=None, primary_key=True)
-    application: str = Field(foreign_key="application.name")
-    stage: str
-    alias: str  # models:/bundle.flight-delay@production
-    says: str = _text()  # the version it points at; empty where it is gone
-    should_say: str = _text()
-    finding: str = _text()
-    found_at: datetime = _time()
-    choice: str = _text()  # restore or adopt, once somebody has chosen; the worker carries it out
-    chosen_by: str = _text()
-    chosen_at: datetime | None = _time(nullable=True)
-    reason: str = _text()
-    trouble: str = _text()  # why carrying it out did not work
-    closed_at: datetime | None = _time(nullable=True)
-    recorded_at: datetime = _time()
-
-
-class Preflight(SQLModel, table=True):
-    """What stands in the way of going (back) to a bundle, as last looked at. Kept fresh by the worker."""
-
-    __tablename__ = "preflight"
-    __table_args__ = (UniqueConstraint("application", "stage", "bundle_id"),)
-    id: int | None = Field(default=None, primary_key=True)
-    application: str = Field(foreign_key="application.name")
-    stage: str
-    bundle_id: int = Field(foreign_key="bundle.id", index=True)
-    against_bundle_id: int | None = None  # what was live when it was looked at
-    answer: str = _text()  # safe, unknown or unsafe
-    findings: list[dict[str, str]] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
-    looked_at: datetime = _time()
-
-
-class Drill(SQLModel, table=True):
-    """A stage rolled back and brought forward again, to know that it works and how long it takes."""
-
-    __tablename__ = "drill"
-    __table_args__ = (Index("ix_drill_slot", "application", "stage", "id"),)
-    id: int | None = Field(default=None, primary_key=True)
-    application: str = Field(foreign_key="application.name")
-    stage: str
-    from_bundle_id: int = Field(foreign_key="bundle.id")
-    to_bundle_id: int = Field(foreign_key="bundle.id")
-    back_promotion_id: int | None = Field(default=None, foreign_key="promotion.id")
-    forward_promotion_id: int | None = Field(default=None, foreign_key="promotion.id")
-    back_seconds: float | None = None
-    forward_seconds: float | None = None
-    outcome: str = _text()  # empty while it runs; passed, or why it did not
-    requested_by: str
-    at: datetime = _time()
-    finished_at: datetime | None = _time(nullable=True)
-    replayed: bool = False
-    recorded_at: datetime = _time()
-
-
-class Incident(SQLModel, table=True):
-    __tablename__ = "incident"
-    __table_args__ = (Index("uq_incident_external", "application", "external_id", unique=True),)
-    id: int | None = Field(default=None, primary_key=True)
-    application: str = Field(foreign_key="application.name", index=True)
-    title: str
-    severity: str = _text()
-    impact_started_at: datetime = _time()
-    detected_at: datetime = _time()
-    resolved_at: datetime | None = _time(nullable=True)
-    caused_by: int | None = Field(default=None, foreign_key="deployment.id")
-    inferred: bool = False
-    done: str = _text()  # what was done about it
-    caught_by: str = _text()  # the gate that would have caught it, or "none needed"; asked for when it is closed
-    external_id: str | None = None  # of an imported one
-    reported_by: str
-    replayed: bool = False
-    at: datetime = _time()
-    recorded_at: datetime = _time()
+    began_at: datetime = time_field()
+    ended_at: datetime | None = time_field(nullable=True)
 
 
 class Worker(SQLModel, table=True):
@@ -391,9 +296,9 @@ class Worker(SQLModel, table=True):
 
     __tablename__ = "worker"
     id: str = Field(primary_key=True)
-    started_at: datetime = _time()
-    beat_at: datetime = _time()
-    note: str = _text()
+    started_at: datetime = time_field()
+    beat_at: datetime = time_field()
+    note: str = text_field()
 
 
 class AuditEvent(SQLModel, table=True):
@@ -401,13 +306,13 @@ class AuditEvent(SQLModel, table=True):
 
     __tablename__ = "audit_event"
     seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    at: datetime = _time(index=True)
-    recorded_at: datetime = _time()
+    at: datetime = time_field(index=True)
+    recorded_at: datetime = time_field()
     actor: str = Field(index=True)
     action: str = Field(index=True)
     application: str = Field(default="", index=True)
-    subject: str = _text()
-    body: str = _text()
+    subject: str = text_field()
+    body: str = text_field()
     previous_hash: str
     hash: str
     replayed: bool = False

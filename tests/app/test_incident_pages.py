@@ -16,7 +16,8 @@ from services.commands.incidents import NONE_NEEDED, Report
 from services.commands.responses import Response
 from services.errors import HeadgateError
 from services.rules.domain import BundleRef, SlotRef, Verdict
-from services.store.models import Bundle, Deployment, GateRun, Incident, Promotion, Slot
+from services.store.models import Bundle, Deployment, GateRun, Promotion, Slot
+from services.store.trouble import Incident
 
 NASTY = "<b>bold</b> :material/home: [a](https://x.example) $z$ **late**"
 

@@ -17,7 +17,8 @@ from services.errors import BadInput, Conflict, NotAllowed, NotFound
 from services.queries import incidents as reading
 from services.rules.domain import Person
 from services.store.database import Store
-from services.store.models import Application, Bundle, Deployment, Incident, Slot
+from services.store.models import Application, Bundle, Deployment, Slot
+from services.store.trouble import Incident
 
 DEPLOYMENTS = """id,application,stage,bundle,finished_at
 d1,flights,production,v1,2026-01-05T10:00:00Z

@@ -12,7 +12,8 @@ from sqlmodel import col, select
 from services.commands import strays
 from services.commands.strays import Choice
 from services.errors import Conflict
-from services.store.models import AuditEvent, Bundle, Stray
+from services.store.models import AuditEvent, Bundle
+from services.store.trouble import Stray
 from services.work import deploy, sync
 from services.work import strays as carrying
 

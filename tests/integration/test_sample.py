@@ -42,12 +42,11 @@ from services.store.models import (
     CommitRow,
     ComponentRow,
     Deployment,
-    Drill,
     GateRun,
-    Incident,
     Known,
     Promotion,
 )
+from services.store.trouble import Drill, Incident
 from services.work import carry, reconcile, sync
 from services.work.tracking import Tracking, bundle_name, load_pyfunc, probability_of_positive, register_prompt
 

@@ -29,7 +29,8 @@ from services.settings import Settings
 from services.start import open_store
 from services.store import audit
 from services.store.database import Store
-from services.store.models import AuditEvent, Bundle, Deployment, Promotion, Stray
+from services.store.models import AuditEvent, Bundle, Deployment, Promotion
+from services.store.trouble import Stray
 from services.work import carry, deploy, drill, preflight, reconcile, sync
 from services.work import strays as carrying
 from services.work.deploy import Ended

@@ -8,7 +8,7 @@ from sqlalchemy import JSON
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
-from services.store import models  # noqa: F401  (fills SQLModel.metadata, which autogenerate compares with)
+from services.store import models, trouble  # noqa: F401  (fill SQLModel.metadata, which autogenerate compares with)
 from services.store.column_types import UtcDateTime
 
 
