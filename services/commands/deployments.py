@@ -6,8 +6,10 @@ last transaction is fenced by the slot's generation. Lease times are the wall's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -132,7 +134,7 @@ def check_lease(store: Store, target: Target, *, owner: str) -> None:
         slot = session.get(Slot, (target.slot.application, target.slot.stage))
         assert slot is not None
         if slot.generation != target.generation or slot.lease_owner != owner or slot.lease_until is None:
-            raise Fenced(f"{target.slot} was taken over while {target.ref} was on its way.")
+            raise _taken_over(target)
         left = slot.lease_until - clocks.wall()
     if left > LEASE * LEAST_LEFT:
         return
@@ -141,7 +143,7 @@ def check_lease(store: Store, target: Target, *, owner: str) -> None:
     with store.writing() as session:
         slot = lookups.locked_slot(session, target.slot)
         if slot.generation != target.generation or slot.lease_owner != owner:
-            raise Fenced(f"{target.slot} was taken over while {target.ref} was on its way.")
+            raise _taken_over(target)
         slot.lease_until = clocks.wall() + LEASE
         session.add(slot)
 
@@ -191,61 +193,87 @@ def made_again_since(store: Store, target: Target) -> bool:
         return made is not None and (written is None or written < made)
 
 
-def mark_writing(store: Store, target: Target, *, owner: str, clock: Clock) -> None:
-    """From here on the deployment may have served, whatever becomes of it."""
+@dataclass(frozen=True)
+class _Held:
+    """What the holder of a slot's lease may change, in one transaction."""
+
+    session: Session
+    slot: Slot
+    deployment: Deployment
+
+    def give_back(self) -> None:
+        """Nothing is on its way any more, and nobody holds the lease."""
+        self.slot.pending_deployment_id, self.slot.lease_owner, self.slot.lease_until = None, "", None
+
+
+@contextmanager
+def _holding(store: Store, target: Target, owner: str) -> Iterator[_Held]:
+    """Raises Fenced where the slot, the lease or the deployment is not this owner's any more."""
     with store.writing() as session:
         slot = lookups.locked_slot(session, target.slot)
         deployment = session.get(Deployment, target.deployment_id)
         assert deployment is not None
-        _refuse_lost(slot, deployment, target, owner)
-        if deployment.writing_since is None:
-            deployment.writing_since = clock.now()
-            session.add(deployment)
-        _begin_moving(session, target, owner)
+        mine = slot.generation == target.generation and slot.pending_deployment_id == deployment.id
+        if not mine or slot.lease_owner != owner or deployment.state is not DeploymentState.STARTED:
+            raise _taken_over(target)
+        session.add(slot)
+        session.add(deployment)
+        yield _Held(session, slot, deployment)
+
+
+def _taken_over(target: Target) -> Fenced:
+    return Fenced(f"{target.slot} was taken over while {target.ref} was on its way.")
+
+
+def mark_writing(store: Store, target: Target, *, owner: str, clock: Clock) -> None:
+    """From here on the deployment may have served, whatever becomes of it. The lease begins anew.
+
+    Raises Fenced where the right to write is lost.
+    """
+    with _holding(store, target, owner) as held:
+        held.slot.lease_until = clocks.wall() + LEASE
+        if held.deployment.writing_since is None:
+            held.deployment.writing_since = clock.now()
+        _begin_moving(held.session, target, owner)
 
 
 def complete(store: Store, target: Target, *, owner: str, clock: Clock, note: str = "") -> None:
     """The last transaction: the slot moves, by compare-and-set on its generation. Raises Fenced where it was lost."""
-    with store.writing() as session:
-        slot = lookups.locked_slot(session, target.slot)
-        deployment = session.get(Deployment, target.deployment_id)
-        assert deployment is not None
-        _refuse_lost(slot, deployment, target, owner)
-        now = clock.now()
-        if slot.live_deployment_id is not None:
-            before = session.get(Deployment, slot.live_deployment_id)
-            assert before is not None
-            before.superseded_at = now
-            session.add(before)
-            session.flush()  # the index allows one live deployment: the old one goes first
+    with _holding(store, target, owner) as held:
+        session, slot, deployment, now = held.session, held.slot, held.deployment, clock.now()
+        _supersede_live(session, slot, now)
         deployment.state, deployment.finished_at, deployment.note = DeploymentState.SUCCEEDED, now, note
-        slot.live_deployment_id, slot.pending_deployment_id = deployment.id, None
-        slot.lease_owner, slot.lease_until = "", None
-        session.add(deployment)
-        session.add(slot)
-        promotion = lookups.promotion(session, deployment.promotion_id) if deployment.promotion_id else None
+        slot.live_deployment_id = deployment.id
+        held.give_back()
         lifted = ""
-        if promotion:
+        if deployment.promotion_id:
+            promotion = lookups.promotion(session, deployment.promotion_id)
             if slot.hold_since and not promotion.rollback and not promotion.automatic:
                 lifted, slot.hold_reason, slot.hold_by, slot.hold_since = slot.hold_reason, "", "", None
             move(session, promotion, Phase.SUCCEEDED, clock, note)
+        _end_moving(session, owner)
         _record(session, target, "deployment.succeeded", clock, hold_lifted=lifted or None)
+
+
+def _supersede_live(session: Session, slot: Slot, now: datetime) -> None:
+    if slot.live_deployment_id is not None:
+        before = session.get(Deployment, slot.live_deployment_id)
+        assert before is not None
+        before.superseded_at = now
+        session.add(before)
+        session.flush()  # the index allows one live deployment: the old one goes first
 
 
 def fail(store: Store, target: Target, *, owner: str, clock: Clock, reason: str) -> None:
     """The registry said a definite no to the bundle alias: nothing was moved, what was live stays live."""
-    with store.writing() as session:
-        slot = lookups.locked_slot(session, target.slot)
-        deployment = session.get(Deployment, target.deployment_id)
-        assert deployment is not None
-        _refuse_lost(slot, deployment, target, owner)
+    with _holding(store, target, owner) as held:
+        deployment = held.deployment
         deployment.state, deployment.finished_at, deployment.note = DeploymentState.FAILED, clock.now(), reason
-        slot.pending_deployment_id, slot.lease_owner, slot.lease_until = None, "", None
-        session.add(deployment)
-        session.add(slot)
+        held.give_back()
         if deployment.promotion_id:
-            move(session, lookups.promotion(session, deployment.promotion_id), Phase.FAILED, clock, reason)
-        _record(session, target, "deployment.failed", clock, reason=reason)
+            promotion = lookups.promotion(held.session, deployment.promotion_id)
+            move(held.session, promotion, Phase.FAILED, clock, reason)
+        _record(held.session, target, "deployment.failed", clock, reason=reason)
 
 
 def note_trouble(store: Store, target: Target, *, owner: str, note: str) -> None:
@@ -266,12 +294,6 @@ def record_repair(store: Store, target: Target, *, clock: Clock, repaired: list[
     """Aliases that Headgate put right, with the reason."""
     with store.writing() as session:
         _record(session, target, "aliases.repaired", clock, repaired=repaired, why=why)
-
-
-def _refuse_lost(slot: Slot, deployment: Deployment, target: Target, owner: str) -> None:
-    mine = slot.generation == target.generation and slot.pending_deployment_id == deployment.id
-    if not mine or slot.lease_owner != owner or deployment.state is not DeploymentState.STARTED:
-        raise Fenced(f"{target.slot} was taken over while {target.ref} was on its way.")
 
 
 def _record(session: Session, target: Target, action: str, clock: Clock, **facts: object) -> None:
@@ -297,9 +319,13 @@ def begin_repair(store: Store, target: Target, *, owner: str) -> None:
 def end_moving(store: Store, *, owner: str) -> None:
     """This owner writes nothing any more, whatever became of it."""
     with store.writing() as session:
-        for mover in session.exec(select(Mover).where(Mover.owner == owner, col(Mover.ended_at).is_(None))):
-            mover.ended_at = clocks.wall()
-            session.add(mover)
+        _end_moving(session, owner)
+
+
+def _end_moving(session: Session, owner: str) -> None:
+    for mover in session.exec(select(Mover).where(Mover.owner == owner, col(Mover.ended_at).is_(None))):
+        mover.ended_at = clocks.wall()
+        session.add(mover)
 
 
 def _begin_moving(session: Session, target: Target, owner: str) -> None:

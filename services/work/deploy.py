@@ -10,9 +10,10 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from services import clock as clocks
@@ -63,7 +64,7 @@ def _deploy(store: Store, tracking: Tracking, target: Target, owner: str, clock:
         ended = Ended.BUSY
     if ended is Ended.WAITING:
         return ended  # its moving is not ended: a call that timed out may still be carried out by MLflow, later
-    if ended is Ended.LIVE or _healed(store, tracking, target.slot, clock, _LATE[ended]):
+    if ended is not Ended.LIVE and _healed(store, tracking, target.slot, clock, _LATE[ended]):
         deployments.end_moving(store, owner=owner)
     return ended
 
@@ -106,41 +107,69 @@ def _move(store: Store, tracking: Tracking, target: Target, owner: str, clock: C
     """Write the aliases. Returns a note about copies that MLflow refused, which do not stop the bundle."""
     version = registry_version(store, tracking, target, clock=clock)
     deployments.mark_writing(store, target, owner=owner, clock=clock)
-    deployments.check_lease(store, target, owner=owner)
     tracking.set_model_alias(bundle_name(target.slot.application), target.slot.stage, version)
-    refused = []
-    for component, write in _member_writes(tracking, target):
+    return " ".join(_write_members(store, tracking, target, owner))
+
+
+def _write_members(store: Store, tracking: Tracking, target: Target, owner: str) -> list[str]:
+    """Move the members' own aliases. Returns what MLflow refused of it; raises where it does not answer."""
+
+    def move(component: Component, write: Callable[[], None]) -> str:
         deployments.check_lease(store, target, owner=owner)
         try:
             write()
         except (RegistryRefused, NotFound) as error:
-            refused.append(f"The alias of {component.name} could not be moved: {error}")
-    return " ".join(refused)
+            return f"The alias of {component.name} could not be moved: {error}"
+        return ""
+
+    moves = [partial(move, component, write) for component, write in _member_writes(tracking, target)]
+    return [refused for refused in tracking.together(moves) if refused]
 
 
 def registry_version(store: Store, tracking: Tracking, target: Target, *, clock: Clock) -> str:
     """The bundle's version of bundle.<application>, checked or made. Raises where one of its parts is gone."""
-    model = _model(tracking, target.components)
-    if model is not None:
-        tracking.require_artifact(model)
-    for prompt in _of(target.components, ComponentKind.PROMPT):
-        if tracking.prompt(prompt.name, prompt.version) is None:
-            raise NotFound(
-                f"Version {prompt.version} of the prompt {prompt.name} is not in MLflow any more.",
-                "It cannot be served; promote a bundle whose parts exist.",
-            )
-    known = target.registry_version
-    if known and tracking.bundle_version_exists(target.slot.application, known, target.digest):
+    known = _known_if_whole(tracking, target)
+    if known is not None:
         return known
     version = tracking.ensure_bundle_version(
         target.slot.application,
         digest=target.digest,
         ref=str(target.ref),
         manifest=manifest(target.components),
-        model=model,
+        model=_model(tracking, target.components),
     )
     deployments.name_registry_version(store, target, version, clock=clock)
     return version
+
+
+def _known_if_whole(tracking: Tracking, target: Target) -> str | None:
+    """The version that the store knows, if MLflow still has it. Raises where one of the bundle's parts is gone."""
+    prompts = [partial(_require_prompt, tracking, prompt) for prompt in _of(target.components, ComponentKind.PROMPT)]
+    checks: Sequence[Callable[[], str | None]] = [
+        partial(_require_model, tracking, target.components),
+        *prompts,
+        partial(_known_version, tracking, target),
+    ]
+    return tracking.together(checks)[-1]
+
+
+def _known_version(tracking: Tracking, target: Target) -> str | None:
+    known = target.registry_version
+    exists = known and tracking.bundle_version_exists(target.slot.application, known, target.digest)
+    return known if exists else None
+
+
+def _require_model(tracking: Tracking, components: tuple[Component, ...]) -> None:
+    if (model := _model(tracking, components)) is not None:
+        tracking.require_artifact(model)
+
+
+def _require_prompt(tracking: Tracking, prompt: Component) -> None:
+    if tracking.prompt(prompt.name, prompt.version) is None:
+        raise NotFound(
+            f"Version {prompt.version} of the prompt {prompt.name} is not in MLflow any more.",
+            "It cannot be served; promote a bundle whose parts exist.",
+        )
 
 
 def manifest(components: tuple[Component, ...]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def served(home: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     home.mkdir(parents=True)
     command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
         *("--backend-store-uri", f"sqlite:///{home / 'served.db'}", "--artifacts-destination", str(home / "artifacts")),
     ]
     environ = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

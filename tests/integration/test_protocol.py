@@ -78,7 +78,7 @@ def test_a_process_that_dies_at_any_point_is_made_good(
     builder: Builder, act: Callable[[Place], None], situation: str, live: int
 ) -> None:
     points = deaths(builder, getattr(builder, situation), act, reconcile_alone, live=live)
-    transactions, calls = (6, 5) if act is approve_and_deploy else (5, 3)
+    transactions, calls = (5, 5) if act is approve_and_deploy else (4, 3)
     counted = 2 * (transactions + calls) if builder.waiting.store.sqlite else 2 * transactions
     assert points >= counted, "every transaction and every call is a point before and a point after"
 

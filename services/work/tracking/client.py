@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow
 import requests
@@ -34,6 +36,9 @@ TRY_AGAIN_CODES = frozenset(
     }
 )
 MISSING_CODES = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+AT_ONCE = 8
+
+Answer = TypeVar("Answer")
 
 
 class Connection:
@@ -65,6 +70,16 @@ class Connection:
             raise self._meaning(error, subject, writes) from error
         except (requests.RequestException, SQLAlchemyError, ConnectionError, TimeoutError) as error:
             raise self._unreachable(str(error)) from error
+
+    def together(self, calls: Sequence[Callable[[], Answer]]) -> list[Answer]:
+        """The answers, in the order of the calls. A server is asked all at once; an embedded MLflow one by one, since
+        its file has one writer. Raises what the first of the calls that failed raised, when all have ended.
+        """
+        if self.settings.embedded_tracking or len(calls) < 2:
+            return [call() for call in calls]
+        with ThreadPoolExecutor(min(len(calls), AT_ONCE), thread_name_prefix="mlflow") as pool:
+            asked = [pool.submit(call) for call in calls]
+        return [one.result() for one in asked]
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, made where there is none. Embedded, its files stay in the home."""
