@@ -5,7 +5,8 @@ Part of the Application page, and no page of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -19,10 +20,11 @@ from services.queries import application, bundle
 from services.queries import incidents as reading
 from services.queries.application import ApplicationView, StageNow, TimelineRow
 from services.queries.incidents import IncidentLine
-from services.rules.domain import BundleRef, DeploymentState, SlotRef
+from services.rules.domain import Blame, BundleRef, Cause, DeploymentState, SlotRef
 
 SHOWN = 5
 BLAMABLE_SHOWN = 30
+NO_DEPLOYMENT = "No deployment"
 BACK, QUARANTINE, HOLD = "Roll back", "Quarantine", "Hold"
 
 
@@ -64,6 +66,8 @@ def _incident(view: ApplicationView, line: IncidentLine) -> None:
 
 
 def _cause(line: IncidentLine) -> str:
+    if line.cause is Cause.NONE:
+        return text.plain("No deployment caused it, as somebody here said.")
     if line.caused_by is None:
         return text.plain("No deployment is known to have caused it.")
     said = text.plain(f"Caused by {line.bundle}, deployment {line.caused_by}.")
@@ -78,7 +82,8 @@ def _ending(line: IncidentLine) -> str:
 
 
 def _row(line: IncidentLine) -> list[str]:
-    cause = f"{line.bundle} (inferred)" if line.inferred else line.bundle or "–"
+    none = NO_DEPLOYMENT if line.cause is Cause.NONE else "–"
+    cause = f"{line.bundle} (inferred)" if line.inferred else line.bundle or none
     return [
         text.plain(line.title, 120),
         text.plain(times.at(line.impact_started_at)),
@@ -117,7 +122,7 @@ def open_on_what_is_live(view: ApplicationView, stage: str, known: int) -> None:
     left, right = st.columns(2)
     left.datetime_input("Impact since (UTC); empty: now", value=None, key=moments["impact_started_at"])
     right.datetime_input("Noticed (UTC); empty: now", value=None, key=moments["detected_at"])
-    cause = _deployment(view, stage, None, f"cause {key}", "The rule infers it")
+    cause = _deployment(view, stage, Cause.UNKNOWN, f"cause {key}")
     response = _response(view, stage, key)
     offer = Offer(
         responses.open_and_respond,
@@ -207,30 +212,35 @@ def _link(view: ApplicationView, line: IncidentLine) -> None:
 
 
 def link(view: ApplicationView, line: IncidentLine) -> None:
-    """The body of the dialog: which deployment, or none."""
+    """The body of the dialog: which deployment, none of them, or what the rule says."""
     actions.say_in_dialog()
     st.markdown(f"**{text.plain(line.title, 200)}** {_cause(line)}")
-    chosen = _deployment(view, view.metrics_stage, line.caused_by, f"linked {line.id} {line.caused_by}", "None of them")
+    now: Blame = line.caused_by if line.caused_by is not None else _unlinked(line)
+    chosen = _deployment(view, view.metrics_stage, now, f"linked {line.id} {now}")
     offer = Offer(incidents.link, (line.id, chosen), done="The cause is corrected.")
-    key = f"linking {line.id} from {line.caused_by} {line.inferred} to {chosen}"
+    key = f"linking {line.id} from {line.cause} {line.caused_by} to {chosen}"
     actions.button("That was it", offer, key=key, icon="deployment", look="primary")
 
 
-def _deployment(view: ApplicationView, stage: str, now: int | None, key: str, otherwise: str) -> int | None:
-    """A deployment that served in the stage; None for what `otherwise` says."""
+def _unlinked(line: IncidentLine) -> Literal[Cause.UNKNOWN, Cause.NONE]:
+    return Cause.NONE if line.cause is Cause.NONE else Cause.UNKNOWN
+
+
+def _deployment(view: ApplicationView, stage: str, now: Blame, key: str) -> Blame:
+    """A deployment that served in the stage, none at all, or what the rule will say."""
     rows = {row.deployment_id: row for row in _served(view, stage)}
-    choices = [None, *rows, *([now] if now is not None and now not in rows else [])]
+    known: list[Blame] = [Cause.UNKNOWN, Cause.NONE, *rows]
+    choices = known if now in known else [*known, now]
     return st.selectbox(
-        "Caused by",
-        choices,
-        index=choices.index(now),
-        format_func=lambda number: _said(rows.get(number), number) if number is not None else otherwise,
-        key=key,
+        "Caused by", choices, index=choices.index(now), format_func=lambda cause: _said(rows, cause), key=key
     )
 
 
-def _said(row: TimelineRow | None, number: int) -> str:
-    return f"{row.ref}, live from {times.at(row.live_from)}" if row else f"deployment {number}"
+def _said(rows: Mapping[int, TimelineRow], cause: Blame) -> str:
+    if isinstance(cause, Cause):
+        return NO_DEPLOYMENT if cause is Cause.NONE else "Not known: the rule infers it"
+    row = rows.get(cause)
+    return f"{row.ref}, live from {times.at(row.live_from)}" if row else f"deployment {cause}"
 
 
 def _served(view: ApplicationView, stage: str) -> Sequence[TimelineRow]:

@@ -14,6 +14,9 @@ from services.commands.imports import Imported
 from services.commands.incidents import Report
 from services.errors import BadInput
 from services.queries import incidents as reading
+from services.queries.common import iso
+from services.queries.incidents import IncidentLine
+from services.rules.domain import Blame, Cause
 
 app = typer.Typer(help="Incidents: something went wrong in production.", no_args_is_help=True)
 deployment = typer.Typer(help="Deployments of before Headgate.", no_args_is_help=True)
@@ -21,6 +24,7 @@ deployment = typer.Typer(help="Deployments of before Headgate.", no_args_is_help
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the file, store nothing.")]
 Number = Annotated[int, typer.Argument(metavar="INCIDENT", help="The incident's number")]
+AGAIN = "Had it been interrupted, running it again would have completed it."
 Application = Annotated[str, typer.Argument(help="The application.")]
 
 
@@ -32,21 +36,21 @@ def open_(
     detected: Annotated[str | None, typer.Option(metavar="TIME", help="When it was noticed; now if left out.")] = None,
     severity: Annotated[str, typer.Option(help="low, medium, high or critical.")] = "",
     caused_by: Annotated[
-        int | None, typer.Option(metavar="DEPLOYMENT", help="Left out: the rule infers it, and says so.")
-    ] = None,
+        str,
+        typer.Option(metavar="DEPLOYMENT", help="Its number, or `none`. Left out: the rule infers it, and says so."),
+    ] = Cause.UNKNOWN,
     as_json: Json = False,
 ) -> None:
     """Record an incident, and the deployment that caused it."""
     at = desk()
     now = at.clock.now()
-    report = Report(application, title, moment(since) or now, moment(detected) or now, severity, caused_by)
+    report = Report(application, title, moment(since) or now, moment(detected) or now, severity, _blame(caused_by))
     incident_id = incidents.open_(at.store, report, actor=at.actor, clock=at.clock)
-    found = next(line for line in reading.listing(at.store, application) if line.id == incident_id)
+    found = reading.one(at.store, incident_id)
     if as_json:
         print_json({"incident": found.as_json()})
         return
-    cause = f"deployment {found.caused_by} of {found.bundle}" if found.caused_by else "not known"
-    say(f"Incident {incident_id} is open. Caused by: {cause}{' (inferred)' if found.inferred else ''}.")
+    say(f"Incident {incident_id} is open. Caused by: {_cause(found)}.")
 
 
 @app.command("resolve")
@@ -71,13 +75,17 @@ def link(
     incident: Number,
     caused_by: Annotated[int | None, typer.Option("--deployment", help="The deployment that caused it.")] = None,
     none: Annotated[bool, typer.Option("--none", help="No deployment caused it.")] = False,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Nobody knows: the rule infers it again.")] = False,
 ) -> None:
     """Correct which deployment caused an incident."""
-    if (caused_by is None) != none:
-        raise BadInput("Say either --deployment NUMBER or --none.", "`headgate status` and the pages show the numbers.")
+    if [caused_by is not None, none, unknown].count(True) != 1:
+        raise BadInput(
+            "Say one of --deployment NUMBER, --none and --unknown.", "`headgate status` and the pages show the numbers."
+        )
+    said: Blame = caused_by if caused_by is not None else Cause.NONE if none else Cause.UNKNOWN
     at = desk()
-    incidents.link(at.store, incident, caused_by, actor=at.actor, clock=at.clock)
-    say(f"Incident {incident} is linked to {f'deployment {caused_by}' if caused_by else 'no deployment'}.")
+    incidents.link(at.store, incident, said, actor=at.actor, clock=at.clock)
+    say(f"Incident {incident} is corrected. Caused by: {_cause(reading.one(at.store, incident))}.")
 
 
 @app.command("list")
@@ -97,9 +105,9 @@ def listing(
             line.application,
             line.title,
             line.severity,
-            line.impact_started_at.isoformat(timespec="minutes"),
+            iso(line.impact_started_at),
             "open" if line.open else "resolved",
-            f"{line.bundle}{' (inferred)' if line.inferred else ''}",
+            _cause(line),
         )
         for line in found
     ]
@@ -109,9 +117,31 @@ def listing(
         say("No incident is recorded. That is not the same as “nothing failed”: is a source connected?")
 
 
+def _blame(text: str) -> Blame:
+    """What `--caused-by` names."""
+    if text.lower() == Cause.NONE:
+        return Cause.NONE
+    if text.lower() == Cause.UNKNOWN:
+        return Cause.UNKNOWN
+    if text.isdecimal():
+        return int(text)
+    raise BadInput(f"--caused-by {text!r} is not the number of a deployment.", "Give its number, or `none`.")
+
+
+def _cause(line: IncidentLine) -> str:
+    if line.cause is Cause.NONE:
+        return "no deployment"
+    if line.caused_by is None:
+        return "not known"
+    return f"deployment {line.caused_by} of {line.bundle}{' (inferred)' if line.inferred else ''}"
+
+
 @app.command("import")
 def import_incidents(file: File, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Bring in incidents. Columns: id, application, title, impact_started_at, detected_at, and optional ones."""
+    """Bring in incidents. Columns: id, application, title, impact_started_at, detected_at, and optional ones.
+
+    A file with mistakes is refused as a whole. Interrupted, it is completed by running it again.
+    """
     at = desk()
     found = imports.past_incidents(at.store, file, actor=at.actor, clock=at.clock, dry_run=dry_run)
     _report(found, "incidents", dry_run, as_json)
@@ -119,7 +149,10 @@ def import_incidents(file: File, dry_run: DryRun = False, as_json: Json = False)
 
 @deployment.command("import")
 def import_deployments(file: File, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Bring in deployments of before. Columns: id, application, stage, bundle, finished_at, and optional ones."""
+    """Bring in deployments of before. Columns: id, application, stage, bundle, finished_at, and optional ones.
+
+    A file with mistakes is refused as a whole. Interrupted, it is completed by running it again.
+    """
     at = desk()
     found = imports.deployments(at.store, file, actor=at.actor, clock=at.clock, dry_run=dry_run)
     _report(found, "deployments", dry_run, as_json)
@@ -127,9 +160,18 @@ def import_deployments(file: File, dry_run: DryRun = False, as_json: Json = Fals
 
 def _report(found: Imported, noun: str, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        print_json({"added": found.added, "known": found.known, "applications": list(found.applications)})
+        print_json(
+            {
+                "added": found.added,
+                "known": found.known,
+                "applications": list(found.applications),
+                "parts": found.parts,
+            }
+        )
         return
     would = "would be " if dry_run else ""
     say(f"{found.added} {noun} {would}imported; {found.known} were there already.")
     for name in found.applications:
         hint(f"The application {name} {would or 'was '}created, without a policy.")
+    if found.parts > 1:
+        hint(f"Written in {found.parts} parts, between which others could write. {AGAIN}")

@@ -12,7 +12,7 @@ from services import clock as clocks
 from services.clock import Clock
 from services.commands import authority
 from services.errors import BadInput, Conflict, NotFound
-from services.rules.domain import DeploymentKind, DeploymentState, Person
+from services.rules.domain import Blame, Cause, DeploymentKind, DeploymentState, Person
 from services.store import audit
 from services.store.database import Store
 from services.store.facts import policy_in_force
@@ -32,14 +32,14 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of an incident when it is opened. `caused_by` None: inferred by the rule, and marked as that."""
+    """What is known of an incident when it is opened. An unknown cause is inferred by the rule, and marked as that."""
 
     application: str
     title: str
     impact_started_at: datetime
     detected_at: datetime
     severity: str = ""
-    caused_by: int | None = None
+    caused_by: Blame = Cause.UNKNOWN
 
 
 def open_(store: Store, report: Report, *, actor: Person, clock: Clock, key: str | None = None) -> int:
@@ -49,40 +49,54 @@ def open_(store: Store, report: Report, *, actor: Person, clock: Clock, key: str
         if key is not None and (known := _by_key(session, report.application, key)) is not None:
             return known
         row = add(session, report, actor=actor, clock=clock, external_id=key)
-        _record(session, row, "incident.opened", actor, clock, title=row.title, caused_by=row.caused_by)
+        _record(
+            session, row, "incident.opened", actor, clock, title=row.title, cause=row.cause, caused_by=row.caused_by
+        )
         assert row.id is not None
         return row.id
 
 
 def add(session: Session, report: Report, *, actor: Person, clock: Clock, external_id: str | None = None) -> Incident:
     """Enter an incident in somebody's transaction. Raises BadInput for impossible times, NotFound."""
+    require_possible(report)
     policy_in_force(session, report.application)
-    if not report.title.strip():
-        raise BadInput("An incident needs a title.", "Say in a few words what went wrong.")
-    if report.severity and report.severity not in set(Severity):
-        raise BadInput(f"{report.severity!r} is not a severity.", f"Choose one of {', '.join(Severity)}.")
-    if report.detected_at < report.impact_started_at:
-        raise BadInput("It was detected before its impact began.", "Correct one of the two times.")
-    if report.caused_by is not None:
-        _require_deployment(session, report.application, report.caused_by)
-    caused_by = report.caused_by or inferred_cause(session, report.application, report.impact_started_at)
     row = Incident(
         application=report.application,
         title=report.title.strip(),
         severity=report.severity,
         impact_started_at=report.impact_started_at,
         detected_at=report.detected_at,
-        caused_by=caused_by,
-        inferred=report.caused_by is None and caused_by is not None,
         external_id=external_id,
         reported_by=actor.name,
         replayed=clock.replayed,
         at=clock.now(),
         recorded_at=clocks.wall(),
     )
+    _blame(session, row, report.caused_by)
     session.add(row)
     session.flush()
     return row
+
+
+def require_possible(report: Report) -> None:
+    """Raises BadInput for what no incident can be: without a title, of no known severity, noticed too early."""
+    if not report.title.strip():
+        raise BadInput("An incident needs a title.", "Say in a few words what went wrong.")
+    if report.severity and report.severity not in set(Severity):
+        raise BadInput(f"{report.severity!r} is not a severity.", f"Choose one of {', '.join(Severity)}.")
+    if report.detected_at < report.impact_started_at:
+        raise BadInput("It was detected before its impact began.", "Correct one of the two times.")
+
+
+def _blame(session: Session, row: Incident, caused_by: Blame) -> None:
+    """Keep what was said of the cause, and of an unknown one what the rule infers."""
+    if not isinstance(caused_by, Cause):
+        _require_deployment(session, row.application, caused_by)
+        row.cause, row.caused_by = Cause.DEPLOYMENT, caused_by
+        return
+    row.cause, row.caused_by = caused_by, None
+    if caused_by is Cause.UNKNOWN:
+        row.caused_by = inferred_cause(session, row.application, row.impact_started_at)
 
 
 def inferred_cause(session: Session, application: str, impact_started_at: datetime) -> int | None:
@@ -136,16 +150,18 @@ def resolve(
         _record(session, row, "incident.resolved", actor, clock, done=said, caught_by=row.caught_by)
 
 
-def link(store: Store, incident_id: int, deployment_id: int | None, *, actor: Person, clock: Clock) -> None:
-    """Say which deployment caused it (None: none of them). An explicit link replaces what was inferred."""
+def link(store: Store, incident_id: int, caused_by: Blame, *, actor: Person, clock: Clock) -> None:
+    """Say which deployment caused it, or that none did: that replaces what was inferred.
+
+    An unknown cause takes back what a person said; the rule infers it again.
+    """
     authority.require(actor, authority.MAKERS, "link an incident")
     with store.writing() as session:
         row = _incident(session, incident_id)
-        if deployment_id is not None:
-            _require_deployment(session, row.application, deployment_id)
-        before, row.caused_by, row.inferred = row.caused_by, deployment_id, False
+        before = {"cause": row.cause, "caused_by": row.caused_by}
+        _blame(session, row, caused_by)
         session.add(row)
-        _record(session, row, "incident.linked", actor, clock, caused_by=deployment_id, before=before)
+        _record(session, row, "incident.linked", actor, clock, cause=row.cause, caused_by=row.caused_by, before=before)
 
 
 def _incident(session: Session, incident_id: int) -> Incident:

@@ -178,7 +178,7 @@ def start_deployment(session: Session, slot: Slot, promotion: Promotion, facts: 
         state=DeploymentState.STARTED,
         kind=_kind(session, facts, promotion),
         declared_kind=promotion.declared_kind,
-        planned=promotion.planned,
+        planned=None if promotion.planned else False,  # only "unplanned" is ever said of a promotion
         fixes=promotion.fixes,
         blames=promotion.blames,
         drill=promotion.drill,

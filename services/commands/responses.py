@@ -9,7 +9,7 @@ from services.clock import Clock
 from services.commands import bundles, holds, incidents, rollbacks
 from services.commands.incidents import Report
 from services.errors import HeadgateError
-from services.rules.domain import BundleRef, Person, SlotRef
+from services.rules.domain import Blame, BundleRef, Cause, Person, SlotRef
 from services.store.database import Store
 
 
@@ -35,7 +35,7 @@ def open_and_respond(
     severity: str = "",
     impact_started_at: datetime | None = None,
     detected_at: datetime | None = None,
-    caused_by: int | None = None,
+    caused_by: Blame = Cause.UNKNOWN,
 ) -> int:
     """Open the incident, then respond, each in its own transaction. Times left out are now. Returns the incident's id.
 

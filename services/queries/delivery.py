@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, and_, case, func, null, type_coerce
+from sqlalchemy import func
 from sqlalchemy import select as rows_of
 from sqlmodel import Session, col
 
@@ -108,9 +108,6 @@ def _rules(session: Session, of: Any) -> dict[str, ApplicationRules]:
 
 
 def _deployments(session: Session, of: Any) -> Sequence[DeploymentEvent]:
-    # "Planned" is what nobody said anything about: an imported rollback that only the order shows is not planned.
-    nobody_said = and_(col(Deployment.planned).is_(True), col(Deployment.declared_kind).is_(None))
-    declared = case((nobody_said, null()), else_=col(Deployment.planned))
     statement = _select(
         Deployment.id,
         Deployment.application,
@@ -121,7 +118,7 @@ def _deployments(session: Session, of: Any) -> Sequence[DeploymentEvent]:
         Deployment.requested_at,
         Deployment.started_at,
         Deployment.declared_kind,
-        type_coerce(declared, Boolean),
+        Deployment.planned,
         Deployment.fixes,
         Deployment.blames,
         Deployment.drill,
@@ -139,7 +136,7 @@ def _incidents(session: Session, of: Any) -> Sequence[IncidentEvent]:
         Incident.detected_at,
         Incident.resolved_at,
         Incident.caused_by,
-        Incident.inferred,
+        Incident.cause,
         func.coalesce(Incident.external_id, ""),
     )
     return [IncidentEvent(*row) for row in _rows(session, of(Incident.application, statement))]

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlmodel import col, select
+from sqlmodel.sql.expression import Select
 
+from services.errors import NotFound
 from services.queries.common import iso
-from services.rules.domain import BundleRef
+from services.rules.domain import BundleRef, Cause
 from services.store.database import Store
 from services.store.facts import policy_in_force
 from services.store.models import Bundle, Deployment
@@ -18,7 +20,7 @@ from services.store.trouble import Incident
 
 @dataclass(frozen=True)
 class IncidentLine:
-    """`bundle` is what caused it, as a person would name it; empty where that is not known."""
+    """`bundle` is what caused it, as a person would name it; empty where that is not known, or no deployment did."""
 
     id: int
     application: str
@@ -27,8 +29,8 @@ class IncidentLine:
     impact_started_at: datetime
     detected_at: datetime
     resolved_at: datetime | None
+    cause: Cause
     caused_by: int | None
-    inferred: bool
     bundle: str
     done: str
     caught_by: str
@@ -37,6 +39,11 @@ class IncidentLine:
     @property
     def open(self) -> bool:
         return self.resolved_at is None
+
+    @property
+    def inferred(self) -> bool:
+        """The rule named what caused it, and no person."""
+        return self.cause is Cause.UNKNOWN and self.caused_by is not None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -47,6 +54,7 @@ class IncidentLine:
             "impact_started_at": iso(self.impact_started_at),
             "detected_at": iso(self.detected_at),
             "resolved_at": iso(self.resolved_at),
+            "cause": self.cause,
             "caused_by": self.caused_by,
             "inferred": self.inferred,
             "bundle": self.bundle or None,
@@ -62,18 +70,30 @@ def listing(
     with store.reading() as session:
         if application is not None:
             policy_in_force(session, application)
-        statement = (
-            select(Incident, Bundle)
-            .outerjoin(Deployment, col(Deployment.id) == col(Incident.caused_by))
-            .outerjoin(Bundle, col(Bundle.id) == col(Deployment.bundle_id))
-            .order_by(col(Incident.resolved_at).is_not(None), col(Incident.impact_started_at).desc())
-            .limit(limit)
-        )
+        newest = (col(Incident.resolved_at).is_not(None), col(Incident.impact_started_at).desc())
+        statement = _incidents().order_by(*newest).limit(limit)
         if application is not None:
             statement = statement.where(Incident.application == application)
         if only_open:
             statement = statement.where(col(Incident.resolved_at).is_(None))
         return tuple(_line(row, bundle) for row, bundle in session.exec(statement))
+
+
+def one(store: Store, incident_id: int) -> IncidentLine:
+    """Raises NotFound."""
+    with store.reading() as session:
+        found = session.exec(_incidents().where(Incident.id == incident_id)).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no incident {incident_id}.", "`headgate incident list` shows those there are.")
+    return _line(*found)
+
+
+def _incidents() -> Select[Incident, Bundle]:
+    return (
+        select(Incident, Bundle)
+        .outerjoin(Deployment, col(Deployment.id) == col(Incident.caused_by))
+        .outerjoin(Bundle, col(Bundle.id) == col(Deployment.bundle_id))
+    )
 
 
 def _line(row: Incident, bundle: Bundle | None) -> IncidentLine:
@@ -89,8 +109,8 @@ def _line(row: Incident, bundle: Bundle | None) -> IncidentLine:
         impact_started_at=row.impact_started_at,
         detected_at=row.detected_at,
         resolved_at=row.resolved_at,
+        cause=row.cause,
         caused_by=row.caused_by,
-        inferred=row.inferred,
         bundle=named,
         done=row.done,
         caught_by=row.caught_by,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from services.errors import BadInput
 
@@ -87,6 +87,17 @@ class DeploymentKind(StrEnum):
 class Decision(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
+
+
+class Cause(StrEnum):
+    """What is said of an incident's cause."""
+
+    UNKNOWN = "unknown"  # nobody has said: the rule infers it
+    NONE = "none"  # a person said that no deployment caused it
+    DEPLOYMENT = "deployment"  # a person named it
+
+
+Blame = int | Literal[Cause.UNKNOWN, Cause.NONE]  # a deployment's id, or why there is none
 
 
 class Role(StrEnum):

@@ -14,7 +14,7 @@ from services import clock as clocks
 from services.clock import StoryClock
 from services.commands import approvals, bundles, drills, gates, incidents, promotions, rollbacks
 from services.errors import HeadgateError, RegistryRefused, RegistryUnreachable
-from services.rules.domain import BundleRef, Commit, DeploymentKind, Phase, SlotRef
+from services.rules.domain import BundleRef, Cause, Commit, DeploymentKind, Phase, SlotRef
 from services.rules.policy import Policy
 from services.sample import making, told
 from services.sample.ahead import Ahead
@@ -207,7 +207,7 @@ class Teller:
             impact_started_at=self.calendar.at(delivery.month, step.since),
             detected_at=self.clock.now(),
             severity=step.severity,
-            caused_by=cause if step.blames else None,
+            caused_by=cause if step.blames else Cause.UNKNOWN,
         )
         incidents.open_(self.store, report, actor=step.by, clock=self.clock, key=told.incident_key(step.incident))
 
@@ -216,7 +216,8 @@ class Teller:
         asked = self._asked(delivery, PRODUCTION)
         if incident and asked and not incident.blames:
             cause = told.deployment(self.store, asked.id)
-            incidents.link(self.store, incident.id, cause, actor=step.by, clock=self.clock)
+            if cause is not None:
+                incidents.link(self.store, incident.id, cause, actor=step.by, clock=self.clock)
 
     def _resolve(self, delivery: Delivery, step: Resolve) -> None:
         incident = told.incident(self.store, delivery.application.name, step.incident)

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from services.clock import Clock
-from services.rules.domain import HEADGATE, BundleRef, DeploymentState, GateMode, Phase, SlotRef, Verdict
+from services.rules.domain import HEADGATE, BundleRef, Cause, DeploymentState, GateMode, Phase, SlotRef, Verdict
 from services.sample.steps import Delivery, Promote, RollBack
 from services.sample.story import APPLICATIONS
 from services.store import audit, lookups
@@ -146,7 +146,7 @@ def incident(store: Store, application: str, name: str) -> KnownIncident | None:
         ).one_or_none()
         if row is None or row.id is None:
             return None
-        return KnownIncident(row.id, row.caused_by is not None and not row.inferred, row.resolved_at is not None)
+        return KnownIncident(row.id, row.cause is Cause.DEPLOYMENT, row.resolved_at is not None)
 
 
 def drill(store: Store, slot: SlotRef, at: datetime) -> tuple[int, bool] | None:

@@ -240,7 +240,7 @@ class Deployment(SQLModel, table=True):
     state: DeploymentState = enum_field(DeploymentState)
     kind: DeploymentKind = enum_field(DeploymentKind)
     declared_kind: DeploymentKind | None = enum_field(DeploymentKind, nullable=True)  # empty: it follows from the order
-    planned: bool = True
+    planned: bool | None = None  # empty: nobody said, and it follows from the kind
     fixes: str = text_field()
     blames: int | None = None
     generation: int = 0

@@ -10,7 +10,8 @@ from datetime import datetime
 from sqlalchemy import Column, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from services.store.column_types import Json
+from services.rules.domain import Cause
+from services.store.column_types import Json, enum_type
 from services.store.fields import text_field, time_field
 
 
@@ -24,8 +25,10 @@ class Incident(SQLModel, table=True):
     impact_started_at: datetime = time_field()
     detected_at: datetime = time_field()
     resolved_at: datetime | None = time_field(nullable=True)
-    caused_by: int | None = Field(default=None, foreign_key="deployment.id")
-    inferred: bool = False
+    cause: Cause = Field(
+        default=Cause.UNKNOWN, sa_column=Column(enum_type(Cause), nullable=False, server_default=Cause.UNKNOWN)
+    )
+    caused_by: int | None = Field(default=None, foreign_key="deployment.id")  # of an unknown cause: what was inferred
     done: str = text_field()  # what was done about it
     caught_by: str = text_field()  # the gate that would have caught it, or "none needed"; asked for when it is closed
     external_id: str | None = None  # of an imported one
@@ -33,6 +36,11 @@ class Incident(SQLModel, table=True):
     replayed: bool = False
     at: datetime = time_field()
     recorded_at: datetime = time_field()
+
+    @property
+    def inferred(self) -> bool:
+        """The rule linked it, and no person."""
+        return self.cause is Cause.UNKNOWN and self.caused_by is not None
 
 
 class Stray(SQLModel, table=True):

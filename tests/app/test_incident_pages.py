@@ -15,7 +15,7 @@ from services.commands import incidents, responses
 from services.commands.incidents import NONE_NEEDED, Report
 from services.commands.responses import Response
 from services.errors import HeadgateError
-from services.rules.domain import BundleRef, SlotRef, Verdict
+from services.rules.domain import BundleRef, Cause, SlotRef, Verdict
 from services.store.models import Bundle, Deployment, GateRun, Promotion, Slot
 from services.store.trouble import Incident
 
@@ -190,6 +190,26 @@ def test_the_cause_can_be_corrected_and_is_then_explicit(two_live: Delivery) -> 
 
     found = stored(two_live)
     assert (found.caused_by, found.inferred) == (first, False)
+
+
+def test_that_no_deployment_caused_it_is_said_kept_and_shown(open_page: Open, two_live: Delivery) -> None:
+    report(two_live)
+
+    press(dialog(two_live, "link").selectbox[0].select(Cause.NONE).run(), "That was it")
+
+    found = stored(two_live)
+    assert (found.cause, found.caused_by) == (Cause.NONE, None)
+    said = words(open_page("application", name="delays"))
+    assert "No deployment caused it, as somebody here said." in said
+    assert "inferred from the times" not in said
+
+
+def test_a_cause_that_somebody_named_can_be_left_to_the_rule_again(two_live: Delivery) -> None:
+    incidents.link(two_live.store, report(two_live), Cause.NONE, actor=MIA, clock=two_live.clock)
+
+    press(dialog(two_live, "link").selectbox[0].select(Cause.UNKNOWN).run(), "That was it")
+
+    assert stored(two_live).inferred
 
 
 def test_a_block_is_said_to_be_right_or_false_on_the_bundle_and_by_whom(open_page: Open, team: Delivery) -> None:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from services import settings
 from services.clock import WallClock
-from services.commands import imports
+from services.commands import history_files, imports
 from services.queries import measures
 from services.rules.domain import Person, Role
 from services.rules.metrics import last_days
@@ -34,7 +34,7 @@ def deployments(path: Path, chance: random.Random) -> None:
     newest: dict[int, list[str]] = {number: [] for number in range(APPLICATIONS)}
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow((*imports.DEPLOYMENT_COLUMNS, "requested_at", "started_at", "commits"))
+        out.writerow((*history_files.DEPLOYMENT_COLUMNS, "requested_at", "started_at", "commits"))
         for number, minute in enumerate(sorted(chance.randrange(MINUTES) for _ in range(DEPLOYMENTS))):
             application = chance.randrange(APPLICATIONS)
             mine, finished = newest[application], END - timedelta(minutes=MINUTES - minute)
@@ -51,7 +51,7 @@ def deployments(path: Path, chance: random.Random) -> None:
 def incidents(path: Path, chance: random.Random) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow((*imports.INCIDENT_COLUMNS, "resolved_at"))
+        out.writerow((*history_files.INCIDENT_COLUMNS, "resolved_at"))
         for number in range(INCIDENTS):
             began = END - timedelta(minutes=chance.randrange(60 * 48, MINUTES))
             over = began + timedelta(hours=chance.randrange(1, 40))

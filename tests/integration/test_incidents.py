@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,15 @@ from sqlmodel import select
 
 from services.clock import StoryClock
 from services.commands import imports, incidents
-from services.commands.imports import FileRefused
+from services.commands.history_files import FileRefused
 from services.commands.incidents import NONE_NEEDED, Report
 from services.errors import BadInput, Conflict, NotAllowed, NotFound
 from services.queries import incidents as reading
-from services.rules.domain import Person
+from services.queries import measures
+from services.rules.domain import Blame, Cause, Person
+from services.rules.metrics import window
 from services.store.database import Store
-from services.store.models import Application, Bundle, Deployment, Slot
+from services.store.models import Application, AuditEvent, Bundle, Deployment, Slot
 from services.store.trouble import Incident
 
 DEPLOYMENTS = """id,application,stage,bundle,finished_at
@@ -35,7 +38,7 @@ def team(either_store: Store, clock: StoryClock, maker: Person, lead: Person) ->
     return Team(either_store, clock, maker, lead)
 
 
-def told(team: Team, began: datetime, *, title: str = "Late notices", caused_by: int | None = None) -> int:
+def told(team: Team, began: datetime, *, title: str = "Late notices", caused_by: Blame = Cause.UNKNOWN) -> int:
     report = Report("delays", title, began, began + timedelta(minutes=5), "high", caused_by)
     return incidents.open_(team.store, report, actor=team.maker, clock=team.clock)
 
@@ -88,14 +91,43 @@ def test_a_named_cause_is_explicit_and_a_stranger_is_refused(team: Team) -> None
         told(team, team.clock.now(), caused_by=999)
 
 
-def test_a_link_is_corrected_by_a_person_and_can_be_taken_away(team: Team) -> None:
+def test_no_deployment_is_an_answer_of_its_own_and_unknown_takes_it_back(team: Team) -> None:
     team.live(1)
+    (live,) = team.deployments()
     number = told(team, team.clock.now())
+    said = []
 
-    incidents.link(team.store, number, None, actor=team.maker, clock=team.clock)
+    for cause in (Cause.NONE, live.id, Cause.UNKNOWN):
+        assert cause is not None
+        incidents.link(team.store, number, cause, actor=team.maker, clock=team.clock)
+        found = one(team, number)
+        said.append((found.cause, found.caused_by, found.inferred))
 
-    found = one(team, number)
-    assert (found.caused_by, found.inferred) == (None, False)
+    assert said == [
+        (Cause.NONE, None, False),
+        (Cause.DEPLOYMENT, live.id, False),
+        (Cause.UNKNOWN, live.id, True),
+    ]
+    with team.store.reading() as session:
+        events = session.exec(
+            select(AuditEvent.body).where(AuditEvent.action == "incident.linked").order_by(AuditEvent.seq)
+        ).all()
+        assert [json.loads(body)["facts"]["cause"] for body in events] == ["none", "deployment", "unknown"]
+        assert json.loads(events[0])["facts"]["before"] == {"cause": "unknown", "caused_by": live.id}
+
+
+def test_what_no_deployment_caused_is_not_inferred_again_by_the_metrics(team: Team) -> None:
+    team.live(1)
+    team.wait(hours=1)
+    number = told(team, team.clock.now(), caused_by=Cause.NONE)
+    team.wait(hours=1)
+
+    values = measures.measured(team.store, now=team.clock.now()).values
+    assert values["change_fail_rate"].value == 0
+    assert (values["incidents"].value, values["unattributed_incidents"].value) == (1, 0)
+
+    incidents.link(team.store, number, Cause.UNKNOWN, actor=team.maker, clock=team.clock)
+    assert measures.measured(team.store, now=team.clock.now()).values["change_fail_rate"].value == 1
 
 
 def test_closing_one_takes_what_was_done_and_the_gate_that_would_have_caught_it(team: Team) -> None:
@@ -199,6 +231,42 @@ def test_a_cause_that_is_named_is_the_imported_deployment_and_else_inferred(team
         causes = [(by_number[row.caused_by], row.inferred) for row in found]
 
     assert causes == [("d1", False), ("d2", True)]
+
+
+def test_none_is_the_word_for_no_deployment(team: Team, tmp_path: Path) -> None:
+    bring_in(team, tmp_path)
+    path = written(tmp_path, INCIDENTS.replace(",d1\n", ",None\n"))
+    imports.past_incidents(team.store, path, actor=team.maker, clock=team.clock)
+
+    causes = {line.title: (line.cause, line.caused_by) for line in reading.listing(team.store, "flights")}
+    assert causes["Late"] == (Cause.NONE, None)
+    assert causes["Later"][0] is Cause.UNKNOWN
+    with pytest.raises(FileRefused, match=r"row 2: the id 'none' is the word for “no deployment”"):
+        bring_in(team, tmp_path, DEPLOYMENTS.replace("d1,", "none,"))
+
+
+@pytest.mark.parametrize(("said", "stored"), [("", None), ("true", True), ("no", False)])
+def test_planned_is_what_the_file_says_and_nothing_where_it_says_nothing(
+    team: Team, tmp_path: Path, said: str, stored: bool | None
+) -> None:
+    header, row = DEPLOYMENTS.splitlines()[:2]
+    bring_in(team, tmp_path, f"{header},planned\n{row},{said}\n")
+
+    with team.store.reading() as session:
+        assert session.exec(select(Deployment.planned)).one() is stored
+
+
+@pytest.mark.parametrize(("said", "rework"), [("", 0.25), ("true", 0), ("false", 0.25)])
+def test_a_rollback_that_only_the_order_shows_is_rework_unless_it_was_planned(
+    team: Team, tmp_path: Path, said: str, rework: float
+) -> None:
+    rows = [f"d{day},flights,production,{label},2026-01-0{day}T10:00:00Z," for day, label in enumerate("abca", start=1)]
+    bring_in(team, tmp_path, "\n".join(["id,application,stage,bundle,finished_at,planned", *rows]) + said)
+
+    within, as_of = window(date(2026, 1, 1), date(2026, 2, 1)), datetime(2026, 2, 1, tzinfo=UTC)
+    values = measures.measured(team.store, ["flights"], within=within, as_of=as_of).values
+
+    assert values["deployment_rework_rate"].value == rework
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -12,22 +12,25 @@ from typing import Any
 
 import example
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError, StatementError
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel, col, select
 
 from services import clock as clocks
 from services.clock import StoryClock
 from services.commands import people
 from services.errors import Conflict, StoreUnreachable, StoreUnusable
-from services.rules.domain import Person, Role, SlotRef
+from services.rules.domain import Cause, Person, Role, SlotRef
 from services.settings import Settings
 from services.start import open_store
 from services.store import audit, lookups, migrate, triggers
 from services.store.database import Store
-from services.store.models import Application, AuditEvent, Bundle, Promotion, Slot, Worker
+from services.store.models import Application, AuditEvent, Bundle, Deployment, Promotion, Slot, Worker
+from services.store.trouble import Incident
 
 processes = multiprocessing.get_context("fork")
 
@@ -104,6 +107,59 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(either_store: Stor
 def test_every_upgrade_leaves_the_triggers_in_place(either_store: Store) -> None:
     with either_store.engine.connect() as connection:
         assert triggers.missing_triggers(connection) == []
+
+
+OLD = "'2026-03-02 09:00:00.000000'"
+OLD_STORE = f"""
+INSERT INTO application (name, next_bundle, at, recorded_at) VALUES ('delays', 2, {OLD}, {OLD});
+INSERT INTO bundle (id, application, digest, gaps, metrics, parameters, replayed, at, recorded_at)
+VALUES (1, 'delays', 'x', '[]', '{{}}', '{{}}', false, {OLD}, {OLD});
+INSERT INTO deployment (id, application, stage, bundle_id, state, kind, declared_kind, planned, generation, finished_at,
+                        superseded_at, policy_revision, replayed, recorded_at)
+VALUES (1, 'delays', 'production', 1, 'succeeded', 'release', NULL, true, 1, {OLD}, {OLD}, 1, false, {OLD}),
+       (2, 'delays', 'production', 1, 'succeeded', 'rollback', NULL, false, 2, {OLD}, {OLD}, 1, false, {OLD}),
+       (3, 'delays', 'production', 1, 'succeeded', 'rollback', 'rollback', true, 3, {OLD}, NULL, 1, false, {OLD});
+INSERT INTO incident (id, application, title, impact_started_at, detected_at, caused_by, inferred, reported_by,
+                      replayed, at, recorded_at)
+VALUES (1, 'delays', 'inferred', {OLD}, {OLD}, 1, true, 'mia', false, {OLD}, {OLD}),
+       (2, 'delays', 'named', {OLD}, {OLD}, 1, false, 'mia', false, {OLD}, {OLD}),
+       (3, 'delays', 'never said', {OLD}, {OLD}, NULL, false, 'mia', false, {OLD}, {OLD}),
+       (4, 'delays', 'no deployment', {OLD}, {OLD}, NULL, false, 'mia', false, {OLD}, {OLD});
+INSERT INTO audit_event (seq, at, recorded_at, actor, action, application, subject, previous_hash, hash, replayed)
+VALUES (1, {OLD}, {OLD}, 'mia', 'incident.opened', 'delays', 'incident 3', 'x', 'y', false),
+       (2, {OLD}, {OLD}, 'mia', 'incident.linked', 'delays', 'incident 4', 'y', 'z', false)
+"""
+
+
+def test_an_upgrade_keeps_apart_what_somebody_said_and_what_nobody_said(either_settings: Settings) -> None:
+    # given a store of the second revision, in which "no deployment" and "not known" looked the same
+    either_settings.home.mkdir(parents=True)
+    store = Store(either_settings.database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    with store.migrating() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        for statement in OLD_STORE.split(";\n"):
+            connection.exec_driver_sql(statement)
+
+    assert migrate.migrate(store)
+
+    with store.reading() as session:
+        incidents = session.exec(select(Incident).order_by(col(Incident.id))).all()
+        said = [(row.title, row.cause, row.caused_by, row.inferred) for row in incidents]
+        planned = session.exec(select(Deployment.planned).order_by(col(Deployment.id))).all()
+    assert said == [
+        ("inferred", Cause.UNKNOWN, 1, True),
+        ("named", Cause.DEPLOYMENT, 1, False),
+        ("never said", Cause.UNKNOWN, None, False),
+        ("no deployment", Cause.NONE, None, False),
+    ]
+    assert planned == [None, False, True]
+    with store.engine.connect() as connection:
+        indexes = {index["name"] for index in inspect(connection).get_indexes("deployment")}
+        assert {"uq_live_deployment", "uq_started_deployment", "uq_deployment_external"} <= indexes
+    store.close()
 
 
 # What is stored

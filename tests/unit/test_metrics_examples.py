@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from services.rules.domain import DeploymentKind, DeploymentState, Verdict
+from services.rules.domain import Cause, DeploymentKind, DeploymentState, Verdict
 from services.rules.metrics import (
     ApplicationRules,
     ApprovalWait,
@@ -80,9 +80,15 @@ def deployed(
 
 
 def incident(
-    identity: int, began: datetime, resolved: datetime | None = None, caused_by: int | None = None
+    identity: int,
+    began: datetime,
+    resolved: datetime | None = None,
+    caused_by: int | None = None,
+    cause: Cause | None = None,
 ) -> IncidentEvent:
-    return IncidentEvent(identity, "delay", began, began, resolved, caused_by)
+    """Whoever names a deployment has said it, and whoever does not, has not."""
+    said = cause or (Cause.UNKNOWN if caused_by is None else Cause.DEPLOYMENT)
+    return IncidentEvent(identity, "delay", began, began, resolved, caused_by, said)
 
 
 def measured(events: Events, within=WEEK, as_of: datetime = AS_OF) -> dict[str, Value]:
@@ -201,6 +207,27 @@ def test_an_incident_is_inferred_to_be_of_the_latest_deployment_for_the_attribut
     assert kinds == {0: linked, 1: linked, 2: loose, 3: loose}
     inferred = [history.infer_cause("delay", when) for when in began]
     assert [cause and cause.id for cause in inferred] == [1, 1, None, None]
+
+
+def test_an_incident_that_no_deployment_caused_as_a_person_said_is_in_no_rate_and_leaves_nothing_to_look_at():
+    # given an incident that the rule would link, and a hotfix that names it
+    events = Events(
+        deployments=[
+            deployed(1, "V1", at(MON, 10)),
+            deployed(2, "V2", at(TUE, 10), declared=DeploymentKind.HOTFIX, fixes="incident/1"),
+        ],
+        incidents=[incident(1, at(MON, 11), at(MON, 12), cause=Cause.NONE)],
+    )
+
+    # when
+    values, history = measured(events), History(events, AS_OF)
+
+    # then
+    assert (history.links[0].kind, history.links[0].deployment) == (LinkKind.NO_DEPLOYMENT, None)
+    assert (values["change_fail_rate"].value, values["failed_deployment_recovery_time"].value) == (0.0, None)
+    assert (values["incidents"].value, values["unattributed_incidents"].value) == (1, 0)
+    assert values["unattributed_incidents"].notes == ("1 more of which a person said that no deployment caused it",)
+    assert not [row for row in history.quality if row.subject == "incident"]
 
 
 def test_the_attribution_time_is_the_applications_own():
@@ -574,6 +601,23 @@ def test_the_first_remedy_restores_and_a_later_hotfix_of_the_cause_changes_nothi
 
     assert values["failed_deployment_recovery_time"].value == 1
     assert values["deployment_rework_rate"].hits == (3, 4)
+
+
+def test_a_rollback_that_only_the_order_shows_is_unplanned_unless_somebody_said_that_it_was_planned():
+    def rework(planned: bool | None) -> list[float | None]:
+        values = measured(
+            Events(
+                deployments=[
+                    deployed(1, "A", at(MON, 9)),
+                    deployed(2, "B", at(MON, 10)),
+                    deployed(3, "A", at(MON, 11), planned=planned),
+                ]
+            )
+        )
+        return [values[name].value for name in ("deployment_rework_rate", "change_fail_rate")]
+
+    assert rework(None) == rework(False) == [pytest.approx(1 / 3), 0.5]
+    assert rework(True) == [0.0, 0.0]
 
 
 def test_an_unplanned_release_is_rework_only_where_a_failure_caused_it():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.rules.domain import DeploymentKind, DeploymentState, Verdict
+from services.rules.domain import Cause, DeploymentKind, DeploymentState, Verdict
 from services.rules.metrics import (
     ApprovalWait,
     BlockDecision,
@@ -87,7 +87,7 @@ def records(draw: st.DrawFn) -> Events:
             draw(st.sampled_from(("delay", "price"))),
             *draw(spans.map(lambda span: (span[0], span[0], span[1]))),
             caused_by=draw(st.none() | st.integers(0, 12)),
-            inferred=draw(st.booleans()),
+            cause=draw(st.sampled_from(Cause)),
         )
         for n in range(draw(st.integers(0, 5)))
     ]
@@ -201,7 +201,7 @@ def test_a_second_incident_on_a_failed_deployment_changes_no_rate(events: Events
         return
     one = failed[nth % len(failed)].deployment
     began = min(one.at + timedelta(minutes=later), AS_OF)
-    second = IncidentEvent(1000, one.event.application, began, began, None, caused_by=one.id)
+    second = IncidentEvent(1000, one.event.application, began, began, None, one.id, Cause.DEPLOYMENT)
 
     before = compute(events, WINDOW, AS_OF)
     after = compute(replace(events, incidents=[*events.incidents, second]), WINDOW, AS_OF)

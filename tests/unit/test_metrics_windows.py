@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from services.errors import BadInput
-from services.rules.domain import DeploymentState
+from services.rules.domain import Cause, DeploymentState
 from services.rules.metrics import (
     NAMES,
     CommitEvent,
@@ -161,7 +161,7 @@ def test_what_happens_after_as_of_does_not_count_and_what_happens_at_it_does():
     events = Events(
         deployments=[release(1, MON + hours(1)), release(2, as_of), release(3, as_of + timedelta(microseconds=1))],
         incidents=[
-            IncidentEvent(1, "delay", MON + hours(2), MON + hours(2), as_of + hours(1), caused_by=1),
+            IncidentEvent(1, "delay", MON + hours(2), MON + hours(2), as_of + hours(1), 1, Cause.DEPLOYMENT),
             IncidentEvent(2, "delay", as_of + hours(1)),
         ],
     )
@@ -228,7 +228,7 @@ def test_equal_instants_are_told_apart_by_their_id():
 def test_an_incident_that_was_resolved_before_it_began_fails_its_deployment_and_has_no_recovery():
     events = Events(
         deployments=[release(1, MON)],
-        incidents=[IncidentEvent(1, "delay", MON + hours(5), MON + hours(5), MON + hours(3), caused_by=1)],
+        incidents=[IncidentEvent(1, "delay", MON + hours(5), MON + hours(5), MON + hours(3), 1, Cause.DEPLOYMENT)],
         commits=[CommitEvent("V1", MON)],
     )
 
@@ -245,7 +245,7 @@ def test_an_incident_that_was_resolved_before_it_began_fails_its_deployment_and_
 def test_an_incident_that_was_over_before_its_deployment_is_a_negative_recovery():
     events = Events(
         deployments=[release(1, MON + hours(5))],
-        incidents=[IncidentEvent(1, "delay", MON + hours(1), MON + hours(1), MON + hours(2), caused_by=1)],
+        incidents=[IncidentEvent(1, "delay", MON + hours(1), MON + hours(1), MON + hours(2), 1, Cause.DEPLOYMENT)],
         commits=[CommitEvent("V1", MON)],
     )
 

@@ -154,8 +154,9 @@ DEFINITIONS = (
         Group.INSTABILITY,
         "Unattributed incidents",
         "incidents",
-        "The number of incidents whose impact began in the window and that no deployment caused, as far as is known:"
-        " they are in no rate.",
+        "The number of incidents whose impact began in the window and whose cause nobody named and the rule did not"
+        " find: they are in no rate. Those that no deployment caused, as a person said, are in no rate either, and not"
+        " counted here.",
         "no incidents",
     ),
     Definition(

@@ -134,7 +134,11 @@ def incidents(history: History, window: Window) -> Value:
 
 def unattributed_incidents(history: History, window: Window) -> Value:
     samples = _incidents(history, window, (LinkKind.UNATTRIBUTED,))
-    return _answer(history, window).count("unattributed_incidents", samples, notes=_source(history))
+    apart = len(_incidents(history, window, (LinkKind.NO_DEPLOYMENT,)))
+    notes = _source(history)
+    if apart:
+        notes += (f"{apart} more of which a person said that no deployment caused {'it' if apart == 1 else 'them'}",)
+    return _answer(history, window).count("unattributed_incidents", samples, notes=notes)
 
 
 def _incidents(history: History, window: Window, kinds: Container[LinkKind]) -> Samples:

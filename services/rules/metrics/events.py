@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 
-from services.rules.domain import DeploymentKind, DeploymentState, Verdict
+from services.rules.domain import Cause, DeploymentKind, DeploymentState, Verdict
 
 Id = int | str
 
@@ -87,7 +87,7 @@ class ApprovalWait:
 
 @dataclass(frozen=True, slots=True)
 class IncidentEvent:
-    """`caused_by` is the stored link; `inferred` says that the rule stored it and not a person."""
+    """`caused_by` is the stored link: a person's where `cause` is a deployment, else the rule's."""
 
     id: Id
     application: str
@@ -95,7 +95,7 @@ class IncidentEvent:
     detected_at: datetime | None = None
     resolved_at: datetime | None = None
     caused_by: Id | None = None
-    inferred: bool = False
+    cause: Cause = Cause.UNKNOWN
     external_id: str = ""
 
 

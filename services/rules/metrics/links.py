@@ -1,7 +1,8 @@
 """Which deployment caused which incident, what remedied it, and when it was over.
 
-An incident's cause is what a person said; else what the rollback or hotfix that names it takes back; else what the rule
-stored or finds: the latest forward deployment of the application, if the impact began no later than H after it.
+An incident's cause is what a person said, which may be that no deployment was; else what the rollback or hotfix that
+names it takes back; else what the rule stored or finds: the latest forward deployment of the application, if the impact
+began no later than H after it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 
-from services.rules.domain import DeploymentKind
+from services.rules.domain import Cause, DeploymentKind
 from services.rules.metrics.events import Events, Id, IncidentEvent, id_order
 from services.rules.metrics.kinds import Delivered
 from services.rules.metrics.values import QualityKind, QualityRow
@@ -25,11 +26,14 @@ class LinkKind(StrEnum):
     NAMED = "named by what remedied it"
     INFERRED = "inferred"
     UNATTRIBUTED = "unattributed"
+    NO_DEPLOYMENT = "no deployment caused it"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`deployment` is none for an unattributed incident, and where the stored cause is nothing that counts here."""
+    """`deployment` is none for an unattributed incident, for one that no deployment caused, and where the stored cause
+    is nothing that counts here.
+    """
 
     incident: IncidentEvent
     kind: LinkKind
@@ -197,7 +201,7 @@ class _Linker:
             text = "No deployment is known to have caused it."
             row = QualityRow(incident.impact_started_at, QualityKind.UNATTRIBUTED, "incident", incident.id, text)
             self._quality.append(row)
-        elif cause is None or not cause.forward:
+        elif kind is not LinkKind.NO_DEPLOYMENT and (cause is None or not cause.forward):
             self._quality.append(_useless_cause(incident, cause))
         if incident.resolved_at is not None and incident.resolved_at < incident.impact_started_at:
             text = "It was resolved before it began."
@@ -207,7 +211,9 @@ class _Linker:
 
     def _cause(self, incident: IncidentEvent, remedies: Sequence[Delivered]) -> tuple[LinkKind, Delivered | None]:
         stored = incident.caused_by
-        if stored is not None and not incident.inferred:
+        if incident.cause is Cause.NONE:
+            return LinkKind.NO_DEPLOYMENT, None
+        if incident.cause is Cause.DEPLOYMENT and stored is not None:
             return LinkKind.EXPLICIT, self._by_id.get(stored)
         for remedy in remedies:
             blamed = self._taken_back(remedy, incident)
