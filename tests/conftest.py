@@ -5,6 +5,7 @@ With HEADGATE_REQUIRE=browser,postgres a test that would skip for want of one of
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from dashboards import headgate
 from requirement import skip_without
 
 from services import settings as settings_module
@@ -53,6 +55,20 @@ def postgres() -> Iterator[Any]:
     yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, built once by the program itself for the whole run. `dashboards.demo_copy` gives one to change."""
+    mine = tmp_path_factory.getbasetemp()
+    folder = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    home, built = folder / "the-demo", folder / "the-demo-is-built"
+    with (folder / "the-demo-is-being-built").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not built.exists():
+            headgate("demo", "--build-only", home=home)
+            built.touch()
+    return home
 
 
 @pytest.fixture

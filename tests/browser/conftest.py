@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboards import Dashboard, headgate, served
+from dashboards import Dashboard, demo_copy, served
 from requirement import skip_without
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -37,11 +37,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def demo_home(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, built by the program itself: each file's own, since its tests change it."""
-    home = tmp_path_factory.mktemp("demo") / "home"
-    headgate("demo", "--build-only", home=home)
-    return home
+def demo_home(browser: Any, demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sample for each file, since its tests change it."""
+    return demo_copy(demo, tmp_path_factory.mktemp("demo") / "home")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from dashboards import demo_copy
 from typer.testing import CliRunner
 
 from services import settings
@@ -84,9 +85,14 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tour(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the demo's commands run, one test after the other, as a reader types them."""
-    return a_checkout(tmp_path_factory.mktemp("tour"))
+def tour(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
+    """A folder in which the demo's commands run, one test after the other, as a reader types them.
+
+    Its year was built by `headgate demo` before, which takes a minute or two, so that the first command finds it.
+    """
+    folder = a_checkout(tmp_path_factory.mktemp("tour"))
+    demo_copy(demo, folder / ".headgate-tour")
+    return folder
 
 
 def a_checkout(folder: Path) -> Path:

@@ -1,8 +1,9 @@
-"""Serving a dashboard for a test, and asking the program how things stand."""
+"""Running the program for a test: its commands, copies of its sample, and its dashboard."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,6 +28,11 @@ def headgate(*arguments: str, home: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def demo_copy(demo: Path, home: Path) -> Path:
+    """A sample to change. Its models' files stay where they were built."""
+    return Path(shutil.copytree(demo, home, ignore=shutil.ignore_patterns("mlartifacts")))
 
 
 @dataclass
