@@ -42,8 +42,8 @@ def to_overview(label: str = "Overview") -> None:
     _link(OVERVIEW, label, {}, "overview")
 
 
-def to_delivery(label: str = "Delivery") -> None:
-    _link(DELIVERY, label, {}, "delivery")
+def to_delivery(label: str = "Delivery", query: Mapping[str, str] | None = None) -> None:
+    _link(DELIVERY, label, query or {}, "delivery")
 
 
 def _link(page: str, label: str, query: Mapping[str, str], icon: str) -> None:

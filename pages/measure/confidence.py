@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import streamlit as st
 
-from pages.components import frame, links, reads, status, tables, text, theme, times
+from pages.components import frame, links, reads, scope, sparks, status, tables, text, times
 from pages.components.theme import Tone
 from services import settings
 from services.queries import confidence
@@ -23,7 +23,6 @@ from services.rules.confidence import (
     TRIED_WITHIN,
     Month,
     Named,
-    Recorded,
     State,
     Target,
 )
@@ -37,12 +36,13 @@ STATES = {
     State.UNKNOWN: (Tone.NEUTRAL, "not yet known"),
 }
 SHOWN = 12
+NAMED = 3
 CHOICE = "application"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One question as the page shows it. `words` are plain text, `marks` Markdown; `link` draws the evidence's link."""
+    """One question as the page shows it. `words` are plain text; `link` draws the evidence's link."""
 
     question: str
     state: State
@@ -52,10 +52,9 @@ class Answer:
     number: str
     trend: Sequence[Month]
     written: Callable[[float], str]
-    marks: Sequence[str] = ()
-    link: Callable[[], None] | None = None
+    link: Callable[[], None]
     columns: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = field(default=())
+    rows: Sequence[Sequence[str]] = ()
 
 
 def draw() -> None:
@@ -67,67 +66,75 @@ def draw() -> None:
         st.markdown("Apply a policy and bring a bundle to production: the answers are measured from then on.")
         st.code("headgate apply policy.toml", language="shell")
         return
-    if len(found.applications) > 1:
-        st.selectbox(
-            "Application",
-            ["", *found.applications],
-            format_func=lambda name: name or "All applications",
-            key=CHOICE,
-            bind="query-params",
-            width=320,
-            label_visibility="collapsed",
-        )
     answers = (_lead_time(found), _tests(found), _way_back(found), _reproducible(found), _holding(found))
-    status.sentence(_summary(found, answers))
-    st.caption(text.plain(_window(found)))
-    for answer in answers:
-        _show(answer)
+    status.sentence(_summary(answers))
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+        st.caption(text.plain(_window(found)), width="content")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
+            _behind(answers)
+            if len(found.applications) > 1:
+                _choice(found.applications)
+    with st.container(gap=None):
+        for answer in answers:
+            _show(answer)
 
 
-def _summary(found: Confidence, answers: Sequence[Answer]) -> str:
+def _choice(applications: Sequence[str]) -> None:
+    st.selectbox(
+        "Application",
+        ["", *applications],
+        format_func=lambda name: name or "All applications",
+        key=CHOICE,
+        bind="query-params",
+        width=150,
+        label_visibility="collapsed",
+    )
+
+
+def _summary(answers: Sequence[Answer]) -> str:
+    """`3 yes, 1 no, 1 not yet known.`"""
     number = {state: sum(answer.state is state for answer in answers) for state in State}
-    whose = f"For {found.application}" if found.application else "Of five questions"
-    parts = [f"{number[state]} {word}" for state, (_, word) in STATES.items() if number[state]]
-    return f"{whose}: {text.listed(parts)}."
+    return f"{', '.join(f'{number[state]} {word}' for state, (_, word) in STATES.items() if number[state])}."
 
 
 def _window(found: Confidence) -> str:
-    days = f"{found.window.first:%-d %b %Y} to {times.day(found.as_of)}"
-    return f"{found.window.days} days, {days}, in the zone {found.window.zone}. As of {times.at(found.as_of)}."
+    """The application too, where no choice says it."""
+    whose = f"{found.applications[0]}, " if len(found.applications) == 1 else ""
+    return f"{whose}{found.window.days} days up to {times.at(found.as_of)}."
 
 
 def _show(answer: Answer) -> None:
-    """Without anything that must be opened to see it, and low enough for five of them on one printed page."""
-    with st.container(border=True, gap="xxsmall"):
-        left, right = st.columns([3, 1], gap="medium")
+    """Low enough for five on one screen, and on one printed page beside Streamlit's sidebar."""
+    with st.container(gap="xxsmall"):
+        status.section(answer.question)
+        left, right = st.columns([5, 2], gap="small")
         with left, st.container(gap="xxsmall"):
-            status.section(answer.question)
             st.markdown(f"{status.badge(*STATES[answer.state])} {text.plain(answer.words)}")
-            if answer.marks:
-                st.markdown("  \n".join(answer.marks))
             st.caption(text.plain(answer.limit))
-            _evidence(answer)
         with right, st.container(gap="xxsmall"):
-            _number(answer)
-
-
-def _evidence(answer: Answer) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if answer.link is not None:
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+                st.metric(answer.measure, answer.number, width="content", label_visibility="collapsed")
+                _trend(answer)
             answer.link()
-        if answer.rows:
-            label = f"{text.count(len(answer.rows), 'row')} behind it"
-            with st.popover(label, type="tertiary", icon=theme.icon("search"), key=f"rows {answer.measure}"):
+
+
+def _trend(answer: Answer) -> None:
+    first, last = answer.trend[0].first, answer.trend[-1].first
+    sparks.show([month.value for month in answer.trend], f"{first:%b}", f"{last:%b}", alt=_months(answer))
+
+
+def _months(answer: Answer) -> str:
+    said = [f"{month.first:%b} {'–' if month.value is None else answer.written(month.value)}" for month in answer.trend]
+    return f"{answer.measure} by month: {', '.join(said)}"
+
+
+def _behind(answers: Sequence[Answer]) -> None:
+    """What is too much for one page: the months in numbers, and the rows."""
+    with st.popover("Rows", width="content"):
+        for answer in answers:
+            st.markdown(f"**{text.plain(answer.question)}**  \n{text.plain(f'{_months(answer)}.')}")
+            if answer.rows:
                 tables.table(answer.columns, answer.rows, alt=f"Evidence: {answer.question}")
-
-
-def _number(answer: Answer) -> None:
-    known = [month.value for month in answer.trend if month.value is not None]
-    st.metric(answer.measure, answer.number, chart_data=known if len(known) > 1 else None)
-    months = [
-        f"{month.first:%b} {'–' if month.value is None else answer.written(month.value)}" for month in answer.trend
-    ]
-    st.caption(text.plain(" · ".join(months)))
 
 
 # -- the five ----------------------------------------------------------------------------------------------------
@@ -139,27 +146,27 @@ def _lead_time(found: Confidence) -> Answer:
         words = f"No model version of ours reached production in these {found.window.days} days."
     else:
         versions = text.count(lead.median.n, "model version")
-        words = f"Half of {versions} went live within {_hours(lead.median.value)} of the end of their training."
+        words = f"Half of {versions} went live within {_hours(lead.median.value)} of the end of training."
         if lead.largest and lead.share:
-            words += f" The largest part, {_percent(lead.share)} of the time: {_part(lead.largest)}."
-    slowest = max(lead.rows, key=lambda row: row.duration, default=None)
+            words += f" Largest part: {_part(lead.largest)}, {_percent(lead.share)}."
+    slowest = max((row for row in lead.rows if row.bundle.ref), key=lambda row: row.duration, default=None)
     return Answer(
         question="How long does it take to push a retrained model to production?",
         state=lead.state,
         words=words,
-        limit=f"Yes: a median of at most {times.span(LEAD_LIMIT)}, of at least {LEAST_TO_JUDGE} model versions.",
-        measure="Training to live, median",
+        limit=f"Yes: at most {times.span(LEAD_LIMIT)}, for {LEAST_TO_JUDGE} versions or more.",
+        measure="Training to live",
         number=_hours(lead.median.value) if lead.median.value is not None else "none yet",
         trend=lead.trend,
         written=_hours,
-        link=_to(slowest.bundle, "Slowest") if slowest else None,
+        link=_to_bundle(slowest.bundle if slowest else None, "The slowest", found),
         columns=["Bundle", "Live since", "From training to live"],
         rows=[_cells(row.bundle.label, times.at(row.at), times.span(row.duration)) for row in lead.rows],
     )
 
 
 def _part(part: LedgerPart) -> str:
-    return f"{part.name.value}, {part.stage}" if part.stage else part.name.value
+    return f"{part.name.value} for {part.stage}" if part.stage else part.name.value
 
 
 def _tests(found: Confidence) -> Answer:
@@ -168,35 +175,40 @@ def _tests(found: Confidence) -> Answer:
         words = f"No bundle whose gates ran here arrived in production in these {found.window.days} days."
     else:
         words = (
-            f"The data of {tests.tested} of {text.count(tests.arrived, 'bundle')} in production passed a schema and a "
-            f"drift gate ({tests.passed['schema']} schema, {tests.passed['drift']} drift)."
+            f"The data of {tests.tested} of {text.count(tests.arrived, 'bundle')} passed a schema and a drift gate "
+            f"({tests.passed['schema']} schema, {tests.passed['drift']} drift)."
         )
     covered, columns = sum(one.covered for one in tests.columns), sum(one.found for one in tests.columns)
     if columns:
-        words += f" {covered} of {columns} columns of what is live are covered."
+        words += f" {covered} of {columns} columns are covered."
     if tests.imported:
-        words += f" {text.count(tests.imported, 'imported bundle')} left out: what was tested is not known."
+        words += f" {text.count(tests.imported, 'imported bundle')} left out."
+    if caught:
+        words += f" Last caught: {caught.bundle.label} by {caught.gate}, {times.day(caught.at)}."
+    else:
+        words += " No failure was caught yet."
+    rows = [
+        _cells(f"{one.bundle.label} is live", f"{one.covered} of {one.found} columns covered")
+        for one in tests.columns[:SHOWN]
+    ]
+    if caught:
+        rows.append(_cells(f"{caught.bundle.label} was caught", caught.summary))
     return Answer(
         question="Are there automated tests for the data pipelines?",
         state=tests.state,
         words=words,
-        limit=f"Yes: at least {_percent(TESTED_LIMIT)} of the bundles, of at least {LEAST_TO_JUDGE}.",
-        measure="Data passed both gates",
+        limit=f"Yes: at least {_percent(TESTED_LIMIT)}, of {LEAST_TO_JUDGE} bundles or more.",
+        measure="Passed both",
         number=_percent(tests.tested / tests.arrived) if tests.arrived else "none yet",
         trend=tests.trend,
         written=_percent,
-        marks=[
-            status.coloured(
-                Tone.NEGATIVE, f"Last caught: {caught.bundle.label} by {caught.gate}, {times.day(caught.at)}."
-            )
-            + " "
-            + text.plain(caught.summary, 70)
-        ]
-        if caught
-        else ["No failure was caught yet."],
-        link=_to(caught.bundle, "Caught") if caught else None,
-        columns=["Live bundle", "Columns covered"],
-        rows=[_cells(one.bundle.label, f"{one.covered} of {one.found}") for one in tests.columns[:SHOWN]],
+        link=_to_bundle(
+            caught.bundle if caught else next((one.bundle for one in tests.columns), None),
+            "The last caught" if caught else "What is live",
+            found,
+        ),
+        columns=["Bundle", "What its data's gates found"],
+        rows=rows,
     )
 
 
@@ -207,16 +219,13 @@ def _way_back(found: Confidence) -> Answer:
     if longest is None:
         words = f"Nobody has tried it in these {found.window.days} days."
     else:
-        words = (
-            f"It took at most {times.span(longest)} in {tried}, last on {times.day(back.last_tried or found.as_of)}."
-        )
+        words = f"At most {times.span(longest)} in {tried}, last on {times.day(back.last_tried or found.as_of)}."
     if back.failed:
         words += f" {back.failed} of them did not succeed." if longest else f" {back.failed} did not succeed."
-    safe = sum(target.answer is Safety.SAFE for target in back.targets)
-    if back.targets:
-        words += f" {text.count(len(back.targets), 'live bundle')}, {safe} with a safe target now."
+    words += _safe_now(back.targets)
     worst = min(back.targets, key=lambda target: target.answer is Safety.SAFE, default=None)
-    rows = [_cells("rollback to", row.bundle.label, times.at(row.at), times.span(row.duration)) for row in back.rows]
+    rows = [_cells(*_target(target)) for target in back.targets]
+    rows += [_cells("rollback to", row.bundle.label, times.at(row.at), times.span(row.duration)) for row in back.rows]
     rows += [
         _cells("drill", f"{d.application}@{d.stage}", times.at(d.at), times.span(d.back) if d.back else d.outcome)
         for d in back.drills[:SHOWN]
@@ -225,27 +234,32 @@ def _way_back(found: Confidence) -> Answer:
         question="Can we roll back within an hour?",
         state=back.state,
         words=words,
-        limit=f"Yes: none took more than {times.span(ROLLBACK_LIMIT)} or failed, the last was tried within "
-        f"{times.span(TRIED_WITHIN)}, and every live bundle has a safe target, looked at within "
-        f"{times.whole(LOOKED_AT_WITHIN)}. No: one took longer or failed, or a target is unsafe.",
-        measure="Way back, longest",
+        limit=f"Yes: all within {times.span(ROLLBACK_LIMIT)}, one in {times.span(TRIED_WITHIN)}, targets seen safe in "
+        f"{times.whole(LOOKED_AT_WITHIN)}.",
+        measure="The longest",
         number=times.span(longest) if longest is not None else "never tried",
         trend=back.trend,
         written=_hours,
-        marks=_some([_target(target) for target in back.targets]),
-        link=_to_application(worst.live.application, "The way back") if worst else None,
-        columns=["What", "Where", "When", "How long"],
+        link=_to_application(worst.live.application if worst else _first(found), "The way back"),
+        columns=["What", "Where", "When", "How it went"],
         rows=rows,
     )
 
 
-def _target(target: Target) -> str:
+def _safe_now(targets: Sequence[Target]) -> str:
+    """How many of the live bundles could go back now, and one that could not."""
+    not_safe = [target for target in targets if target.answer is not Safety.SAFE]
+    safe = len(targets) - len(not_safe)
+    if not targets:
+        return ""
+    said = f" {safe} of {text.count(len(targets), 'live bundle')} {'has' if safe == 1 else 'have'} a safe target now"
+    return f"{said}; {not_safe[0].live.label}: {not_safe[0].answer}." if safe and not_safe else f"{said}."
+
+
+def _target(target: Target) -> tuple[str, str, str, str]:
     if target.target is None:
-        return status.coloured(Tone.NEUTRAL, f"{target.live.label}: nobody has looked at where it could go back to.")
-    looked = f", looked at {times.ago(target.looked_at)}" if target.looked_at else ""
-    return status.coloured(
-        theme.ANSWERS[target.answer][0], f"{target.live.label} back to {target.target.label}: {target.answer}{looked}."
-    )
+        return "way back of", target.live.label, "nobody has looked", target.answer
+    return "way back of", f"{target.live.label} to {target.target.label}", times.at(target.looked_at), target.answer
 
 
 def _reproducible(found: Confidence) -> Answer:
@@ -253,28 +267,30 @@ def _reproducible(found: Confidence) -> Answer:
     known = sum(len(one.known) for one in made.bundles)
     parts = known + sum(len(one.missing) for one in made.bundles)
     gaps = sum(len(one.gaps) for one in made.bundles)
-    month = f"{made.month:%B %Y}"
+    month = f"{made.month:%B}"
     if not made.bundles:
         words = f"Nothing served at the end of {month}."
     else:
-        names = text.listed([one.bundle.label for one in made.bundles[:3]])
-        more = f" and {len(made.bundles) - 3} more" if len(made.bundles) > 3 else ""
+        names = text.listed([one.bundle.label for one in made.bundles[:NAMED]])
+        more = f" and {len(made.bundles) - NAMED} more" if len(made.bundles) > NAMED else ""
         words = (
-            f"{names}{more} served at the end of {month}: {known} of {parts} parts of the making are on record, with "
-            f"{text.count(gaps, 'provenance gap') if gaps else 'no provenance gap'}. Making it again: not yet tried."
+            f"{names}{more}, live at the end of {month}: {known} of {parts} parts on record, "
+            f"{text.count(gaps, 'provenance gap') if gaps else 'no provenance gap'}."
         )
+        lacking = list(dict.fromkeys(part for one in made.bundles for part in one.missing))
+        words += f" Missing: {text.listed(lacking)}." if lacking else ""
+        words += " Made again: not yet tried."
     worst = min(made.bundles, key=lambda one: one.complete, default=None)
     return Answer(
         question="Can we reproduce the conditions of last month's model?",
         state=made.state,
         words=words,
-        limit="Yes: it was made again, which nobody has tried yet. No: a part of the record is missing, or has a gap.",
+        limit="Yes: once made again. No: a part is missing.",
         measure="On record",
         number=_percent(known / parts) if parts else "none yet",
         trend=made.trend,
         written=_percent,
-        marks=_some([_recorded(one) for one in made.bundles if not one.complete]),
-        link=_to(worst.bundle, "Record") if worst else None,
+        link=_to_bundle(worst.bundle if worst else None, "The record", found),
         columns=["Bundle", "On record", "Missing", "Gaps"],
         rows=[
             _cells(
@@ -283,11 +299,6 @@ def _reproducible(found: Confidence) -> Answer:
             for one in made.bundles[:SHOWN]
         ],
     )
-
-
-def _recorded(one: Recorded) -> str:
-    missing = [f"{text.listed(list(one.missing))} not on record."] if one.missing else []
-    return status.coloured(Tone.NEGATIVE, " ".join([f"{one.bundle.label}:", *missing, *one.gaps]))
 
 
 def _holding(found: Confidence) -> Answer:
@@ -302,7 +313,8 @@ def _holding(found: Confidence) -> Answer:
     if held.still_failing:
         words += f" {held.still_failing} still {'fails' if held.still_failing == 1 else 'fail'}."
     if held.last_incident:
-        words += f" The last incident began {times.ago(held.last_incident)}."
+        days = (found.as_of - held.last_incident).days
+        words += f" The last incident began {text.count(days, 'day')} ago." if days else " An incident began today."
     else:
         words += " No incident source is connected: only rollbacks and hotfixes can show a failure."
     caught, failed = len(held.catch_rate.hits), held.catch_rate.n
@@ -315,19 +327,23 @@ def _holding(found: Confidence) -> Answer:
         question="Do our releases hold?",
         state=held.state,
         words=f"{words} {said}",
-        limit=f"Yes: at most {_percent(FAIL_LIMIT)} fail and {_percent(REWORK_LIMIT)} are rework (the "
-        f"industry's means of 2025), of at least {LEAST_TO_JUDGE} deployments, with incidents reported.",
+        limit=f"Yes: at most {_percent(FAIL_LIMIT)} fail, {_percent(REWORK_LIMIT)} are rework, of {LEAST_TO_JUDGE} or "
+        "more, with incidents reported.",
         measure="Change fail rate",
         number=_percent(rate.value) if rate.value is not None else "none yet",
         trend=held.trend,
         written=_percent,
-        link=_to_application(found.application or found.applications[0], "Its incidents")
-        if found.application or len(found.applications) == 1
-        else None,
+        link=lambda: links.to_delivery("The deliveries", _of_window(found)),
     )
 
 
 # -- small parts -------------------------------------------------------------------------------------------------
+
+
+def _of_window(found: Confidence) -> dict[str, str]:
+    """The Delivery page's own words for what this page looks at."""
+    window = {"window": scope.FREE, "from": found.window.first.isoformat(), "to": found.window.until.isoformat()}
+    return {"app": found.application, **window} if found.application else window
 
 
 def _hours(hours: float) -> str:
@@ -342,14 +358,16 @@ def _cells(*words: str) -> list[str]:
     return [text.plain(word, 200) for word in words]
 
 
-def _some(marks: Sequence[str]) -> list[str]:
-    more = len(marks) - 4
-    return [*marks[:4], *([f"and {more} more"] if more > 0 else [])]
+def _first(found: Confidence) -> str:
+    return found.application or found.applications[0]
 
 
-def _to(bundle: Named, label: str) -> Callable[[], None] | None:
-    ref = bundle.ref
-    return (lambda: links.to_bundle(ref, f"{label}: {ref}")) if ref else None
+def _to_bundle(bundle: Named | None, label: str, found: Confidence) -> Callable[[], None]:
+    """Where there is none, or it was imported and has no page, to what the application has delivered."""
+    ref = bundle.ref if bundle else None
+    if ref is None:
+        return lambda: links.to_delivery("The deliveries", _of_window(found))
+    return lambda: links.to_bundle(ref, label)
 
 
 def _to_application(name: str, label: str) -> Callable[[], None]:

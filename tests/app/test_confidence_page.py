@@ -9,7 +9,7 @@ from delivering import LOU, MIA, Delivery, Open, sentence, words
 from streamlit.testing.v1 import AppTest
 from test_statements import MOST, counted, history
 
-from pages.components import reads
+from pages.components import reads, sparks
 from services import clock as clocks
 from services.commands import incidents, preflights, rollbacks
 from services.commands.incidents import Report
@@ -49,7 +49,7 @@ def test_without_an_application_it_says_what_to_do_first(open_page: Open, store:
 def test_what_nobody_measured_is_not_yet_known_and_never_green(open_page: Open, team: Delivery) -> None:
     at = opened(open_page)
 
-    assert sentence(at) == "Of five questions: 5 not yet known."
+    assert sentence(at) == "5 not yet known."
     assert [header.value.replace("\\", "") for header in at.header] == list(QUESTIONS)
     assert not any(GREEN in element.value for element in at.markdown)
 
@@ -60,6 +60,19 @@ def test_every_question_states_what_it_takes_for_a_yes(open_page: Open, team: De
     assert sum(caption.startswith("Yes") for caption in said) == len(QUESTIONS)
 
 
+def test_every_question_links_to_its_evidence(open_page: Open, team: Delivery) -> None:
+    for _ in range(2):
+        assert len(opened(open_page).get("page_link")) == len(QUESTIONS)
+        team.bring_live(team.make())
+
+
+def test_a_month_without_a_value_is_a_gap_and_no_line_is_drawn_through_it() -> None:
+    drawn = sparks.drawing([1.0, 2.0, None, 3.0, None, 2.0, 1.0], "Jun", "Dec", "light")
+
+    assert drawn.count("<polyline") == 2
+    assert drawn.count("<circle") == 5
+
+
 def test_it_counts_what_was_measured(open_page: Open, team: Delivery) -> None:
     team.bring_live(team.make())
     team.ask(team.make(), "staging")
@@ -67,7 +80,7 @@ def test_it_counts_what_was_measured(open_page: Open, team: Delivery) -> None:
 
     said = words(opened(open_page))
 
-    assert "The data of 0 of 1 bundle in production passed a schema and a drift gate (1 schema, 0 drift)." in said
+    assert "The data of 0 of 1 bundle passed a schema and a drift gate (1 schema, 0 drift)." in said
     assert "Last caught: delays/2 by schema" in said
     assert "No incident source is connected" in said
     assert "Nobody has tried it" in said
@@ -86,7 +99,8 @@ def test_a_rollback_and_a_safe_target_answer_whether_one_can_go_back(open_page: 
     assert answers(team).way_back.state is State.YES
     said = words(opened(open_page))
     assert "in 1 rollback and 0 drills" in said
-    assert "delays/1 back to delays/2: safe" in said
+    assert "1 of 1 live bundle has a safe target now." in said
+    assert "delays/1 to delays/2" in said
 
 
 def test_an_unsafe_target_is_a_no(team: Delivery) -> None:
@@ -121,7 +135,7 @@ def test_an_incident_is_counted_against_the_releases(open_page: Open, team: Deli
 def test_one_application_is_a_link_to_send(open_page: Open, team: Delivery) -> None:
     team.bring_live(team.make())
 
-    assert sentence(opened(open_page, application="delays")).startswith("For delays: ")
+    assert "delays, 180 days up to" in words(opened(open_page, application="delays"))
     assert sentence(opened(open_page, application="nobody")) == "There is no application 'nobody'."
 
 

@@ -1,4 +1,4 @@
-"""The Delivery page in a real browser: three numbers, each computed again from the rows that its tile opens."""
+"""Delivery and Confidence in a real browser: numbers computed again from their rows, and the printed page."""
 
 from __future__ import annotations
 
@@ -62,6 +62,19 @@ def opened(page: Page, tile: str) -> tuple[str, int, list[dict[str, str]]]:
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     return shown, n, rows
+
+
+@pytest.mark.parametrize("asked", ["", "?application=flight-delay"])
+def test_the_five_answers_print_on_one_page_and_stand_on_one_screen(
+    dashboard: Dashboard, page: Page, asked: str
+) -> None:
+    page.goto(f"{dashboard.address}/confidence{asked}")
+    expect(page.get_by_role("link", name="The deliveries")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("Rows", exact=True)).to_be_visible()
+
+    printed = page.pdf(format="A4", margin=dict.fromkeys(("top", "bottom", "left", "right"), "10mm"))
+
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
 
 
 def test_three_numbers_follow_from_the_rows_that_they_open(dashboard: Dashboard, page: Page, address: str) -> None:
