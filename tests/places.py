@@ -231,8 +231,8 @@ class Deaths:
 
     WRITES = ("ensure_registered_model", "_create_bundle_version", "set_model_alias", "set_prompt_alias")
 
-    def __init__(self, at: int, calls: bool) -> None:
-        self.at, self.calls, self.passed = at, calls, 0
+    def __init__(self, at: int) -> None:
+        self.at, self.passed = at, 0
 
     def point(self) -> None:
         self.passed += 1
@@ -252,7 +252,7 @@ class Deaths:
             self.point()
 
         Store.writing = watched  # type: ignore[method-assign]
-        for name in self.WRITES if self.calls else ():
+        for name in self.WRITES:
             setattr(Tracking, name, self._around(getattr(Tracking, name)))
 
     def _around(self, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -354,7 +354,7 @@ def deaths(
         place = builder.copy(original)
 
         def die_on_the_way(at: int = point, where: Place = place) -> None:
-            Deaths(at, calls=where.store.sqlite).arm()  # the calls to MLflow are the same on both databases
+            Deaths(at).arm()
             act(where)
 
         exitcode, answer = in_child(die_on_the_way)

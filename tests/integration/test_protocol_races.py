@@ -47,8 +47,8 @@ from services.work import deploy, reconcile
 from services.work.tracking import DIGEST_TAG, MANIFEST_TAG
 
 RACERS = 8
-RACE_SECONDS = float(os.environ.get("HEADGATE_RACE_SECONDS", "10"))
-READS = int(os.environ.get("HEADGATE_READS", "500"))
+RACE_SECONDS = float(os.environ.get("HEADGATE_RACE_SECONDS", "20"))
+READS = int(os.environ.get("HEADGATE_READS", "10000"))
 SECONDS_BETWEEN_MOVES = 0.5
 
 
