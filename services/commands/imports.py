@@ -7,13 +7,12 @@ again. What is imported never touches a slot.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import insert
+from sqlalchemy import insert, tuple_
 from sqlmodel import Session, col, select
 
 from services import clock as clocks
@@ -192,24 +191,14 @@ def _create_applications(session: Session, names: Sequence[str], clock: Clock) -
 
 def _labels(session: Session, rows: Sequence[PastDeployment], clock: Clock) -> dict[Label, int]:
     """A bundle for each label: the same label is the same bundle, without components and without a number."""
-    wanted = list(dict.fromkeys((row.application, row.bundle) for row in rows))
-    found = _labelled(session, wanted)
-    missing = [label for label in wanted if label not in found]
+    by_digest = {_digest(label): label for label in dict.fromkeys((row.application, row.bundle) for row in rows)}
+    places = [(application, key) for key, (application, _) in by_digest.items()]
+    known = select(Bundle.digest, Bundle.id).where(tuple_(col(Bundle.application), col(Bundle.digest)).in_(places))
+    found = {by_digest[key]: identity for key, identity in session.exec(known) if identity is not None}
+    missing = [_bundle_values(label, key, clock) for key, label in by_digest.items() if label not in found]
     if missing:
-        session.execute(insert(Bundle), [_bundle_values(label, clock) for label in missing])
-    return found | _labelled(session, missing)
-
-
-def _labelled(session: Session, labels: Sequence[Label]) -> dict[Label, int]:
-    digests: dict[str, dict[str, Label]] = defaultdict(dict)
-    for label in labels:
-        digests[label[0]][_digest(label)] = label
-    found = {}
-    for application, names in digests.items():
-        known = select(Bundle.id, Bundle.digest).where(Bundle.application == application)
-        for identity, name in session.exec(known.where(col(Bundle.digest).in_(list(names)))):
-            if identity is not None:
-                found[names[name]] = identity
+        made = session.execute(insert(Bundle).returning(col(Bundle.digest), col(Bundle.id)), missing)
+        found |= {by_digest[key]: identity for key, identity in made if identity is not None}
     return found
 
 
@@ -218,11 +207,11 @@ def _digest(label: Label) -> str:
     return digest({"application": application, "imported": text})
 
 
-def _bundle_values(label: Label, clock: Clock) -> dict[str, object]:
+def _bundle_values(label: Label, key: str, clock: Clock) -> dict[str, object]:
     return {
         "application": label[0],
         "label": label[1],
-        "digest": _digest(label),
+        "digest": key,
         "source": "imported",
         "gaps": [],
         "metrics": {},
