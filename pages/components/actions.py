@@ -54,6 +54,11 @@ def button(label: str, offer: Offer, *, key: str, icon: str, look: Look = "secon
     )
 
 
+def number_of(offers: str) -> int:
+    """How many offers whose key begins so this session has carried out: in a key, it makes the next one a new offer."""
+    return sum(key.startswith(offers) for key in st.session_state.get(CARRIED_OUT, ()))
+
+
 def _carry_out(key: str, offer: Offer) -> None:
     """A second press of the same offer does nothing more; the store would see to that as well."""
     carried_out: set[str] = st.session_state.setdefault(CARRIED_OUT, set())

@@ -202,7 +202,7 @@ def _gates(view: BundleView, stage: StageView | None) -> None:
 
 
 def _block(gate: GateLine) -> None:
-    """Whether the block was right: what the catch rate and the rate of false blocks are made of."""
+    """Whether the block was right: what the catch rate is made of. Whoever judged wrongly says the other."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if gate.decision:
             said = "It was a defect" if gate.decision == "defect" else "It was a false block"
@@ -215,8 +215,9 @@ def _block(gate: GateLine) -> None:
         ):
             if decision != gate.decision:
                 offer = Offer(gates.decide, (gate.run_id,), done=f"{label}.", more={"defect": decision == "defect"})
-                key = f"decide {gate.run_id} {decision} after {gate.decision} by {gate.decided_by}"
-                actions.button(label, offer, key=key, icon=icon, look="tertiary")
+                offers = f"decide {gate.run_id} "
+                said_before = f"after {gate.decision} by {gate.decided_by} and {actions.number_of(offers)} here"
+                actions.button(label, offer, key=f"{offers}{decision} {said_before}", icon=icon, look="tertiary")
 
 
 def _contents(view: BundleView) -> None:

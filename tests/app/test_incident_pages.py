@@ -212,7 +212,9 @@ def test_a_cause_that_somebody_named_can_be_left_to_the_rule_again(two_live: Del
     assert stored(two_live).inferred
 
 
-def test_a_block_is_said_to_be_right_or_false_on_the_bundle_and_by_whom(open_page: Open, team: Delivery) -> None:
+def test_whether_a_block_was_right_is_said_on_the_bundle_and_corrected_at_any_time(
+    open_page: Open, team: Delivery
+) -> None:
     team.ask(team.make(), "staging")
     team.judge(accuracy=Verdict.FAILED)
     at = press(open_page("bundle", as_="mia", ref="delays/1", stage="staging"), "It was a defect")
@@ -222,9 +224,11 @@ def test_a_block_is_said_to_be_right_or_false_on_the_bundle_and_by_whom(open_pag
         (run,) = session.exec(select(GateRun).where(GateRun.verdict == Verdict.FAILED)).all()
         assert (run.decision, run.decided_by) == ("defect", "mia")
 
-    at = press(at, "It was a false block")
+    for label in ("It was a false block", "It was a defect", "It was a false block"):
+        at = press(at, label)
 
-    assert "It was a false block, says Mia Chen." in words(at)
+        assert f"{label}, says Mia Chen." in words(at)
+        assert label not in [button.label for button in at.button]
 
 
 def test_who_only_looks_does_not_judge_a_block(open_page: Open, team: Delivery) -> None:
