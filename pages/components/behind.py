@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -17,6 +18,14 @@ from services.rules.metrics import BY_NAME, QualityRow, Value
 
 COLUMNS = ("id", "what", "at", "application", "bundle", "stage", "kind", "value", "detail")
 ICON = ":material/function:"
+FAILURES = (
+    "change_fail_rate",
+    "failed_deployments",
+    "failed_deployment_recovery_time",
+    "failed_deployment_recovery_time_p90",
+    "recovery_kaplan_meier",
+    "recovery_open",
+)
 
 
 def button(measured: Measured, name: str, *, brief: bool = False) -> None:
@@ -45,7 +54,7 @@ def explain(measured: Measured, name: str) -> None:
         st.markdown(text.plain(f"95 % interval: {said}."))
     for note in found.notes:
         st.markdown(status.coloured(Tone.NEUTRAL, note))
-    rows = measured.rows(found.samples)
+    rows = titled(measured, measured.rows(found.samples), failures=name in FAILURES)
     table(rows, found, f"{name}.csv", key=f"behind {name}")
     if found.quality:
         st.markdown(text.plain(f"Left out, or in doubt: {text.count(len(found.quality), 'row')}."))
@@ -87,7 +96,17 @@ def table(rows: Sequence[Row], found: Value | None, file: str, key: str) -> None
 def quality_table(measured: Measured, rows: Sequence[QualityRow], file: str, key: str) -> None:
     """What a person should look at, with what is wrong in a sentence."""
     of = [measured.row(row.subject, row.id, row.at, 1.0, f"{row.kind.value}: {row.text}") for row in rows]
-    table(of, None, file, key)
+    table(titled(measured, of), None, file, key)
+
+
+def titled(measured: Measured, rows: Sequence[Row], *, failures: bool = False) -> list[Row]:
+    """With the title of each incident before what there is to say of it; of `failures`, with those of what failed."""
+    titles = {("incident", event.id): [event.title] for event in measured.history.events.incidents}
+    if failures:
+        for identity, failure in measured.history.failures.items():
+            titles["deployment", identity] = [event.title for event in failure.incidents]
+    quoted = {key: " ".join(f"“{title}”" for title in found if title) for key, found in titles.items()}
+    return [replace(row, detail=f"{quoted.get((row.subject, row.id), '')} {row.detail}".strip()) for row in rows]
 
 
 def _value(found: Value | None, row: Row) -> str:

@@ -14,6 +14,7 @@ import streamlit as st
 from pages.components import charts, figures, theme, times
 from services.queries.measures import Measured
 from services.rules.domain import DeploymentKind
+from services.rules.durations import of_hours
 from services.rules.metrics import BY_NAME, Ledger, LedgerPart, PartName, Sample, TrendPoint
 
 HOURS = {1 / 60: "1 min", 1 / 6: "10 min", 1: "1 hour", 6: "6 hours", 24: "1 day", 168: "1 week", 730.5: "1 month"}
@@ -128,7 +129,7 @@ def _raw(figure: go.Figure, samples: Sequence[Sample], kind: str) -> None:
 
 
 def _hover(sample: Sample) -> str:
-    return f"{html.escape(figures.duration(sample.value))}<br>{times.at(sample.at)}"
+    return f"{html.escape(of_hours(sample.value))}<br>{times.at(sample.at)}"
 
 
 def _weekly(figure: go.Figure, points: Sequence[TrendPoint], kind: str) -> None:
@@ -154,7 +155,7 @@ def _weekly(figure: go.Figure, points: Sequence[TrendPoint], kind: str) -> None:
 def _week(point: TrendPoint, name: str, value: float | None) -> str:
     doubt = "<br>not over yet, or cut by the window" if point.partial else ""
     doubt += "<br>an incident may still become one of its deployments" if point.maturing else ""
-    number = figures.duration(value) if value is not None else "none"
+    number = of_hours(value) if value is not None else "none"
     return f"Week of {times.day(point.week.start)}<br>{name} {number}, n = {point.value.n}{doubt}"
 
 
@@ -247,7 +248,7 @@ def _part(parts: Sequence[LedgerPart], name: PartName) -> float:
 def _parts_hover(name: PartName, parts: Sequence[LedgerPart]) -> str:
     found = [part for part in parts if part.name is name and part.duration]
     lines = [f"{part.stage or 'before any stage'}: {times.span(part.duration)}" for part in found]
-    total = figures.duration(sum(part.hours for part in found))
+    total = of_hours(sum(part.hours for part in found))
     return "<br>".join(html.escape(line) for line in (f"{name.value}: {total}", *lines))
 
 

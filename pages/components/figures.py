@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from pages.components import text, times
+from pages.components import text
+from services.rules.durations import of_hours
 from services.rules.metrics import Comparison, Value
 
 WEEK, MONTH = 7.0, 365.25 / 12
@@ -20,19 +19,13 @@ def value(found: Value) -> str:
 def said(found: Value, number: float) -> str:
     """Any number of this metric, in the unit that its value is shown in."""
     if found.unit == "hours":
-        return duration(number)
+        return of_hours(number)
     if found.unit == "share":
         return share(number)
     if found.unit == "a day":
         per, unit = _rate(found.value or 0.0)
         return f"{_short(number * per)} a {unit}"
     return _short(number)
-
-
-def duration(hours: float) -> str:
-    """`2.1 days`; a negative one with its sign."""
-    sign = "-" if hours < 0 else ""
-    return f"{sign}{times.span(timedelta(hours=abs(hours)))}" if hours else "0 minutes"
 
 
 def share(part: float) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from services import clock as clocks
+from services.rules.durations import span, whole
 
-UNITS = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60))
+__all__ = ["ago", "at", "at_and_ago", "day", "span", "whole"]
 
 
 def at(moment: datetime | None) -> str:
@@ -37,25 +38,3 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
 def at_and_ago(moment: datetime | None, now: datetime | None = None) -> str:
     """`22 Nov 2026, 17:31 UTC (3 hours ago)`"""
     return f"{at(moment)} ({ago(moment, now)})" if moment else "unknown"
-
-
-def whole(span: timedelta) -> str:
-    """`3 hours`, in whole units, rounded down: for how long ago something was."""
-    seconds = span.total_seconds()
-    for unit, size in UNITS:
-        if seconds >= size:
-            number = int(seconds // size)
-            return f"{number} {unit}{'' if number == 1 else 's'}"
-    return f"{int(seconds)} second{'' if int(seconds) == 1 else 's'}"
-
-
-def span(duration: timedelta) -> str:
-    """`9.4 days`, `12 minutes`: with one decimal where that says more, for what was measured."""
-    seconds = duration.total_seconds()
-    for unit, size in (("day", 86400), ("hour", 3600)):
-        if seconds >= size:
-            number = round(seconds / size, 1) if seconds < 10 * size else float(round(seconds / size))
-            return f"{number:g} {unit}{'' if number == 1 else 's'}"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return whole(duration)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import streamlit as st
 
@@ -26,6 +25,7 @@ from services.rules.confidence import (
     State,
     Target,
 )
+from services.rules.durations import of_hours
 from services.rules.metrics import LedgerPart
 from services.rules.metrics.values import LEAST_TO_JUDGE
 from services.rules.preflight import Answer as Safety
@@ -146,7 +146,7 @@ def _lead_time(found: Confidence) -> Answer:
         words = f"No model version of ours reached production in these {found.window.days} days."
     else:
         versions = text.count(lead.median.n, "model version")
-        words = f"Half of {versions} went live within {_hours(lead.median.value)} of the end of training."
+        words = f"Half of {versions} went live within {of_hours(lead.median.value)} of the end of training."
         if lead.largest and lead.share:
             words += f" Largest part: {_part(lead.largest)}, {_percent(lead.share)}."
     slowest = max((row for row in lead.rows if row.bundle.ref), key=lambda row: row.duration, default=None)
@@ -156,9 +156,9 @@ def _lead_time(found: Confidence) -> Answer:
         words=words,
         limit=f"Yes: at most {times.span(LEAD_LIMIT)}, for {LEAST_TO_JUDGE} versions or more.",
         measure="Training to live",
-        number=_hours(lead.median.value) if lead.median.value is not None else "none yet",
+        number=of_hours(lead.median.value) if lead.median.value is not None else "none yet",
         trend=lead.trend,
-        written=_hours,
+        written=of_hours,
         link=_to_bundle(slowest.bundle if slowest else None, "The slowest", found),
         columns=["Bundle", "Live since", "From training to live"],
         rows=[_cells(row.bundle.label, times.at(row.at), times.span(row.duration)) for row in lead.rows],
@@ -239,7 +239,7 @@ def _way_back(found: Confidence) -> Answer:
         measure="The longest",
         number=times.span(longest) if longest is not None else "never tried",
         trend=back.trend,
-        written=_hours,
+        written=of_hours,
         link=_to_application(worst.live.application if worst else _first(found), "The way back"),
         columns=["What", "Where", "When", "How it went"],
         rows=rows,
@@ -344,10 +344,6 @@ def _of_window(found: Confidence) -> dict[str, str]:
     """The Delivery page's own words for what this page looks at."""
     window = {"window": scope.FREE, "from": found.window.first.isoformat(), "to": found.window.until.isoformat()}
     return {"app": found.application, **window} if found.application else window
-
-
-def _hours(hours: float) -> str:
-    return times.span(timedelta(hours=hours))
 
 
 def _percent(share: float) -> str:

@@ -12,6 +12,7 @@ from pages.components import behind, course, figures, frame, reads, scope, statu
 from pages.components.theme import Tone
 from services.queries import measures
 from services.queries.measures import Measured
+from services.rules.durations import of_hours
 from services.rules.metrics import BY_NAME, LedgerPart, PartName
 
 THROUGHPUT = {
@@ -205,8 +206,7 @@ def _largest(found: Measured) -> str:
     where = f" in {largest.stage}" if largest.stage else ""
     part = figures.share(largest.hours / total)
     return (
-        f"From {since} to production {part} of the time was {IN_WORDS[largest.name]}{where};"
-        f" median {figures.duration(middle)}."
+        f"From {since} to production {part} of the time was {IN_WORDS[largest.name]}{where}; median {of_hours(middle)}."
     )
 
 

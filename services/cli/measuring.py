@@ -12,6 +12,7 @@ import typer
 from services.cli.desk import Json, desk, hint, print_json, say, table
 from services.cli.times import moment
 from services.errors import BadInput
+from services.rules.durations import of_hours
 
 if TYPE_CHECKING:
     from services.queries.measures import Measured
@@ -100,16 +101,8 @@ def _number(value: Value, number: float | None) -> str:
     if value.unit == "share":
         return f"{number:.1%}"
     if value.unit == "hours":
-        return _span(number)
+        return of_hours(number)
     return f"{number:,.4g} {value.unit}" if value.unit == "a day" else f"{number:,.4g}"
-
-
-def _span(hours: float) -> str:
-    """A duration in the unit a person would say; `--json` and `--csv` have the hours."""
-    for unit, size in (("days", 24.0), ("hours", 1.0), ("minutes", 1 / 60), ("seconds", 1 / 3600)):
-        if abs(hours) >= size:
-            return f"{hours / size:.3g} {unit}"
-    return f"{hours * 3_600_000:.3g} ms"
 
 
 COMMANDS = (metrics,)

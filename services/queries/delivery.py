@@ -5,7 +5,7 @@ Everything from the beginning is read, since kinds of deployment follow from the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -89,9 +89,9 @@ def _select(*columns: Any) -> Any:
     return rows_of(*columns)
 
 
-def _rows(session: Session, statement: Any) -> Iterator[Any]:
-    """Plain rows: at this size, objects would be most of the time."""
-    return iter(session.connection().execute(statement))
+def _rows(session: Session, statement: Any) -> Sequence[Any]:
+    """Plain rows, fetched at once: at this size, objects would be most of the time."""
+    return session.connection().execute(statement).fetchall()
 
 
 def _rules(session: Session, of: Any) -> dict[str, ApplicationRules]:
@@ -138,6 +138,7 @@ def _incidents(session: Session, of: Any) -> Sequence[IncidentEvent]:
         Incident.caused_by,
         Incident.cause,
         func.coalesce(Incident.external_id, ""),
+        Incident.title,
     )
     return [IncidentEvent(*row) for row in _rows(session, of(Incident.application, statement))]
 

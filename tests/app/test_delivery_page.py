@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 from pages.components import behind, course, figures, reads
 from services import clock as clocks
 from services.clock import WallClock
-from services.commands import imports
+from services.commands import imports, incidents
+from services.commands.incidents import Report
 from services.queries import measures
 from services.queries.measures import Measured
 from services.rules.metrics import PartName, last_days
@@ -203,6 +204,34 @@ def test_weeks_without_data_are_gaps_and_the_current_week_is_marked(past: Path, 
     assert [point for point in points if point.value.value is None]
     assert points[-1].partial
     assert points[-1].week.start <= datetime.now(UTC)
+
+
+def test_an_incident_is_shown_with_its_title_wherever_rows_are_opened(
+    open_page: Open, team: Delivery, tmp_path: Path
+) -> None:
+    team.bring_live(team.make())
+    bring_incidents(team.store, tmp_path)
+    found = measures.measured(team.store, within=last_days(365, clocks.wall()))
+    doubts = [row for row in found.quality if row.subject == "incident"]
+
+    counted = behind.titled(found, found.rows(found.values["unattributed_incidents"].samples))
+    doubted = behind.titled(found, [found.row(row.subject, row.id, row.at, 1.0, row.text) for row in doubts])
+
+    assert [row.detail for row in counted] == ["“Late” unattributed"]
+    assert all(row.detail.startswith("“Late” ") for row in doubted)
+    assert doubted
+
+
+def test_a_failed_deployment_says_which_incident_it_caused(store: Store, team: Delivery) -> None:
+    team.bring_live(team.make())
+    team.clock.elapse(60)
+    now = team.clock.now()
+    incidents.open_(store, Report("delays", "Late notices", now, now), actor=LOU, clock=team.clock)
+    found = read(store)
+
+    (row,) = behind.titled(found, found.rows(found.values["recovery_open"].samples), failures=True)
+
+    assert row.detail == "“Late notices” open"
 
 
 def test_missing_commits_and_other_doubts_open_their_rows(open_page: Open, team: Delivery) -> None:

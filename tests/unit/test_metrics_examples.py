@@ -298,6 +298,7 @@ def test_an_open_failure_stands_beside_the_median_and_counts_in_kaplan_meier():
     closed, still_open = values["failed_deployment_recovery_time"], values["recovery_open"]
     assert (closed.value, closed.n) == (2, 2)
     assert (still_open.value, still_open.samples[0].value) == (1, 10)
+    assert "1 still open, the oldest for 10 hours" in closed.notes
     assert values["recovery_kaplan_meier"].value == 3
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from datetime import timedelta
 from itertools import pairwise
 
+from services.rules.durations import of_hours
 from services.rules.metrics import intervals
 from services.rules.metrics.history import History
 from services.rules.metrics.links import LinkKind
@@ -74,7 +75,7 @@ def failed_deployment_recovery_time(history: History, window: Window) -> Value:
     still_open = history.open_failures(window)
     notes = _source(history)
     if still_open:
-        notes += (f"{len(still_open)} still open, the oldest for {still_open.values.max():.1f} hours",)
+        notes += (f"{len(still_open)} still open, the oldest for {of_hours(float(still_open.values.max()))}",)
     samples = history.recoveries.within(window)
     return _answer(history, window).median("failed_deployment_recovery_time", samples, notes=notes)
 

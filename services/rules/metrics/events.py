@@ -97,6 +97,7 @@ class IncidentEvent:
     caused_by: Id | None = None
     cause: Cause = Cause.UNKNOWN
     external_id: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
