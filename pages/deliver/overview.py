@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import desk, frame, links, live, pipeline, reads, status, tables, text, theme, tiles, times
+from pages.components import desk, figures, frame, links, live, pipeline, reads, status, text, theme, tiles, times
 from pages.components.theme import Tone
 from services import settings
 from services.queries import measures, overview
 from services.queries.common import PromotionLine
 from services.queries.measures import Measured
-from services.queries.overview import ApplicationRow, Cell, Delivery, Overview
+from services.queries.overview import ApplicationRow, Cell, Overview
 
 # Up to so many applications each gets its cards; more get a line each, so that they are seen at one look.
 FEW = 3
@@ -29,7 +29,7 @@ def draw() -> None:
         show(row)
     if found.after:
         st.button("More applications", on_click=_turn, args=(found.after,))
-    _delivery(found.delivery)
+    status.section("Delivery in the last 90 days")
     if found.measured is None:
         _five_in_a_moment()
     else:
@@ -108,30 +108,6 @@ def _marks(cell: Cell) -> list[str]:
     return found
 
 
-def _delivery(found: Delivery) -> None:
-    status.section("Delivery in the last 90 days")
-    with st.grid(2, min_column_width=260, gap="small"):
-        st.metric(
-            "Deployments to production" if _only_production(found) else "Deployments",
-            f"{found.count:,}",
-            border=True,
-            help="Successful deployments to the stage that counts, without rollbacks and redeploys.",
-        )
-        lead = found.median_lead
-        st.metric(
-            f"From training to live, median of {len(found.leads)}",
-            times.span(lead) if lead is not None else "none yet",
-            border=True,
-            help="From the end of training to live, once for each model version, at its first arrival.",
-        )
-    if found.left_out:
-        st.caption(f"{text.count(found.left_out, 'model version')} left out: its training ends after it went live.")
-    if found.rows:
-        with st.expander(_behind(len(found.rows))):
-            _rows(found)
-    st.caption(text.plain(f"From {times.at(found.since)} to {times.at(found.as_of)}."))
-
-
 @st.fragment(run_every=A_MOMENT)
 @frame.guards
 def _five_in_a_moment() -> None:
@@ -145,34 +121,23 @@ def _five_in_a_moment() -> None:
 
 def _five(found: Measured) -> None:
     """DORA's five, over all applications; the Delivery page explains them."""
+    st.markdown(text.plain(_went(found)))
     with st.grid(5, min_column_width=170, gap="small"):
         for name in tiles.FIVE:
             tiles.small(found, name)
     links.to_delivery("How each of these is computed, and where the time goes")
 
 
-def _behind(rows: int) -> str:
-    return "The deployment behind these numbers" if rows == 1 else f"The {rows:,} deployments behind these numbers"
-
-
-def _only_production(found: Delivery) -> bool:
-    return {row.stage for row in found.rows} <= {"production"}
-
-
-def _rows(found: Delivery) -> None:
-    rows = [
-        [
-            text.plain(row.ref),
-            text.plain(row.stage),
-            text.plain(row.kind.value),
-            text.plain(times.at(row.finished_at)),
-            text.plain(times.span(row.lead)) if row.lead is not None else "–",
-        ]
-        for row in found.rows
-    ]
-    tables.table(["Bundle", "Stage", "Kind", "Live", "Training to live"], rows, alt="Deployments behind the numbers")
-    if len(found.rows) < found.count:
-        st.caption(f"The newest {len(found.rows)} of {found.count:,}.")
+def _went(found: Measured) -> str:
+    """`6 deployments to production. Half of 5 model versions were live within 2 days of the end of their training.`"""
+    forward, training = found.values["deployments"], found.values["lead_time_training"]
+    if not forward.n:
+        return "Nothing was deployed to production."
+    said = f"{text.count(forward.n, 'deployment')} to production."
+    if training.value is not None:
+        versions = text.count(training.n, "model version")
+        said += f" Half of {versions} were live within {figures.value(training)} of the end of their training."
+    return said
 
 
 def _turn(after: str) -> None:

@@ -1,4 +1,4 @@
-"""The whole in one look: what waits, what serves where, and how delivery goes. Eleven statements.
+"""The whole in one look: what waits, what serves where, and how delivery goes. Ten statements.
 
 The delivery metrics are shown as they were last read; the page reads them in a run of its own, after the words.
 """
@@ -7,29 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from statistics import median
+from datetime import datetime
 
-from sqlalchemy import exists
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from services.queries import measures
 from services.queries.common import PromotionLine, SlotKey, standing_promotions
 from services.queries.inbox import barred
 from services.queries.measures import Measured
-from services.rules.domain import BundleRef, ComponentKind, DeploymentKind, DeploymentState, Person, Phase
+from services.rules.domain import Person, Phase
 from services.rules.metrics import last_days
 from services.rules.policy import Policy
 from services.rules.readiness import Facts, Live
 from services.store.database import Store
 from services.store.facts import StageKey, load, parsed
-from services.store.models import Application, Bundle, ComponentRow, Deployment, PolicyRevision, Slot
+from services.store.models import Application, Deployment, PolicyRevision, Slot
 
 PAGE = 12
-WINDOW = timedelta(days=90)
-ROWS_SHOWN = 100
-FORWARD = tuple(kind for kind in DeploymentKind if kind not in (DeploymentKind.REDEPLOY, DeploymentKind.ROLLBACK))
 
 
 @dataclass(frozen=True)
@@ -55,37 +49,6 @@ class ApplicationRow:
 
 
 @dataclass(frozen=True)
-class DeploymentRow:
-    """`lead` is from the end of training to live, for the first arrival of a model version; None for all others."""
-
-    application: str
-    ref: BundleRef
-    stage: str
-    kind: DeploymentKind
-    finished_at: datetime
-    lead: timedelta | None
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """Forward deployments to the stages that count, in the window that begins at `since`, the newest first.
-
-    `left_out` counts model versions whose training seems to end after they went live: their clocks disagree.
-    """
-
-    since: datetime
-    as_of: datetime
-    count: int
-    rows: tuple[DeploymentRow, ...]
-    leads: tuple[timedelta, ...]
-    left_out: int
-
-    @property
-    def median_lead(self) -> timedelta | None:
-        return timedelta(seconds=median(lead.total_seconds() for lead in self.leads)) if self.leads else None
-
-
-@dataclass(frozen=True)
 class Overview:
     """`mine` are the promotions this person can decide, `others` those that wait for somebody else."""
 
@@ -95,7 +58,6 @@ class Overview:
     mine: tuple[PromotionLine, ...]
     others: tuple[PromotionLine, ...]
     blocked: tuple[PromotionLine, ...]
-    delivery: Delivery
     measured: Measured | None
 
 
@@ -120,7 +82,6 @@ def overview(
             mine=tuple(mine),
             others=tuple(line for line in waiting if line not in mine),
             blocked=tuple(line for line in standing.values() if line.phase is Phase.BLOCKED),
-            delivery=_delivery(session, policies, now),
             measured=measures.of_all_if_read(
                 store.url, list(policies), last_days(measures.DEFAULT_DAYS, now, zone), now
             ),
@@ -184,64 +145,3 @@ def _row(
         )
         cells.append(cell)
     return ApplicationRow(name, known.application.description, known.application.owner, tuple(cells))
-
-
-def _delivery(session: Session, policies: dict[str, _Known], now: datetime) -> Delivery:
-    since = (now - WINDOW).replace(hour=0, minute=0, second=0, microsecond=0)
-    counts = {name: known.policy.metrics.stage for name, known in policies.items() if known.policy}
-    rows, leads, left_out = [], [], 0
-    for deployment, number, trained, seen in _forward(session, set(counts.values()), since, now):
-        if counts.get(deployment.application) != deployment.stage:
-            continue
-        assert deployment.finished_at is not None
-        lead = deployment.finished_at - trained if trained and not seen else None
-        if lead is not None and lead < timedelta(0):
-            lead, left_out = None, left_out + 1
-        if lead is not None:
-            leads.append(lead)
-        ref = BundleRef(deployment.application, number or 0)
-        rows.append(
-            DeploymentRow(deployment.application, ref, deployment.stage, deployment.kind, deployment.finished_at, lead)
-        )
-    return Delivery(since, now, len(rows), tuple(rows[:ROWS_SHOWN]), tuple(leads), left_out)
-
-
-def _forward(
-    session: Session, stages: Collection[str], since: datetime, now: datetime
-) -> list[tuple[Deployment, int | None, datetime | None, bool]]:
-    """Each with whether an earlier deployment of this stage already brought its model version."""
-    earlier, earlier_part = aliased(Deployment), aliased(ComponentRow)
-    seen = (
-        exists()
-        .where(
-            col(earlier_part.bundle_id) == col(earlier.bundle_id),
-            col(earlier_part.kind) == ComponentKind.MODEL,
-            col(earlier_part.name) == col(ComponentRow.name),
-            col(earlier_part.version) == col(ComponentRow.version),
-            col(earlier.application) == col(Deployment.application),
-            col(earlier.stage) == col(Deployment.stage),
-            col(earlier.state) == DeploymentState.SUCCEEDED,
-            col(earlier.id) < col(Deployment.id),
-        )
-        .correlate(Deployment, ComponentRow)
-    )
-    rows = session.exec(
-        select(Deployment, Bundle.number, Bundle.training_ended_at, seen)
-        .join(Bundle, col(Bundle.id) == col(Deployment.bundle_id))
-        .outerjoin(
-            ComponentRow,
-            (col(ComponentRow.bundle_id) == col(Bundle.id)) & (col(ComponentRow.kind) == ComponentKind.MODEL),
-        )
-        .where(
-            col(Deployment.stage).in_(stages),
-            Deployment.state == DeploymentState.SUCCEEDED,
-            col(Deployment.kind).in_(FORWARD),
-            col(Deployment.finished_at) >= since,
-            col(Deployment.finished_at) < now,
-        )
-        .order_by(col(Deployment.finished_at).desc(), col(Deployment.id).desc())
-    )
-    found: dict[int | None, tuple[Deployment, int | None, datetime | None, bool]] = {}
-    for deployment, number, trained, repeated in rows:
-        found.setdefault(deployment.id, (deployment, number, trained, bool(repeated)))
-    return list(found.values())

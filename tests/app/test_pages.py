@@ -8,7 +8,9 @@ import pytest
 from delivering import LOU, Delivery, Open, press, sentence, words
 from sqlmodel import select
 
+from pages.components import reads, tiles
 from services.commands import approvals, bundles, rollbacks
+from services.queries import measures
 from services.rules.domain import Phase, RunState, SlotRef, Verdict
 from services.store.database import Store
 from services.store.models import GateRun, Promotion
@@ -46,7 +48,20 @@ def test_the_overview_says_first_what_waits_for_the_lead(open_page: Open, team: 
     assert sentence(at) == "1 promotion waits for you."
     assert "asked for by Mia Chen" in words(at)
     assert "delays/2 waits for approval" in words(at)
-    assert [metric.value for metric in at.metric][:2] == ["1", at.metric[1].value]
+
+
+def test_the_overview_has_the_five_numbers_of_the_delivery_page_once_they_are_read(
+    open_page: Open, team: Delivery
+) -> None:
+    team.bring_live(team.make())
+    assert not open_page().metric
+    measures.measured(team.store)
+    reads.forget()
+
+    at = open_page()
+
+    assert [metric.label for metric in at.metric] == list(tiles.FIVE.values())
+    assert "1 deployment to production. Half of 1 model version were live within" in words(at)
 
 
 def test_the_overview_says_to_others_that_nothing_waits_for_them(open_page: Open, team: Delivery) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import example
 import pytest
 
 from services.clock import StoryClock
-from services.commands import approvals, bundles, deployments, gates, promotions, rollbacks
+from services.commands import approvals, bundles, deployments, gates, imports, promotions, rollbacks
 from services.errors import NotFound
-from services.queries import application, bundle, catalogue, differences, inbox, overview, resolve, status
+from services.queries import application, bundle, catalogue, differences, inbox, measures, overview, resolve, status
 from services.queries import bundles as shown
 from services.queries.catalogue import Only, Wanted
 from services.queries.differences import Change
+from services.queries.measures import Measured
 from services.queries.standing import Stands
 from services.rules.domain import BundleRef, Component, ComponentKind, GateOutcome, Person, Role, SlotRef, Verdict
 from services.store.database import Store
@@ -204,6 +206,14 @@ def test_the_overview_tells_this_person_what_waits_for_them(team: Team, clock: S
         assert len(found.mine) + len(found.others) == 1
 
 
+def on_the_overview(team: Team, now: datetime) -> Measured:
+    """As its page does: the events are read in a run of their own, and shown in the next."""
+    measures.measured(team.store, now=now)
+    found = overview.overview(team.store, team.lead, now).measured
+    assert found is not None
+    return found
+
+
 def test_the_tiles_count_forward_deployments_and_each_model_version_once(team: Team, clock: StoryClock) -> None:
     team.bring_live(team.make(1))
     team.bring_live(team.make(2))
@@ -214,22 +224,35 @@ def test_the_tiles_count_forward_deployments_and_each_model_version_once(team: T
     approvals.approve(team.store, again, actor=team.lead, clock=clock)
     team.carry("production")
 
-    found = overview.overview(team.store, team.lead, clock.now() + timedelta(minutes=1)).delivery
+    found = on_the_overview(team, clock.now() + timedelta(minutes=1))
 
-    assert [row.kind.value for row in found.rows] == ["repromotion", "release", "release"]
-    assert found.count == 3
-    assert len(found.leads) == 2
-    assert found.median_lead is not None
-    assert found.rows[0].lead is None
+    assert found.values["deployments"].n == 3
+    assert found.values["lead_time_training"].n == 2
 
 
 def test_a_deployment_before_the_window_does_not_count(team: Team, clock: StoryClock) -> None:
     team.bring_live(team.make(1))
 
-    found = overview.overview(team.store, team.lead, clock.now() + timedelta(days=100)).delivery
+    found = on_the_overview(team, clock.now() + timedelta(days=100))
 
-    assert found.count == 0
-    assert found.median_lead is None
+    assert found.values["deployments"].n == 0
+    assert found.values["lead_time_training"].value is None
+
+
+def test_the_overview_counts_applications_without_a_policy_as_the_delivery_page_does(
+    team: Team, clock: StoryClock, tmp_path: Path
+) -> None:
+    team.bring_live(team.make(1))
+    path = tmp_path / "deployments.csv"
+    path.write_text(
+        f"id,application,stage,bundle,finished_at\nd1,checkout,production,v1,{clock.now().isoformat()}\n",
+        encoding="utf-8",
+    )
+    imports.deployments(team.store, path, actor=team.lead, clock=clock)
+    now = clock.now() + timedelta(minutes=1)
+
+    assert on_the_overview(team, now).values["deployments"].n == 2
+    assert measures.measured(team.store, now=now).values["deployments"].n == 2
 
 
 def test_the_inbox_holds_what_an_approval_signs(team: Team, clock: StoryClock) -> None:
