@@ -16,7 +16,6 @@ from sqlmodel import Session, col, select
 
 from services import clock as clocks
 from services.clock import Clock
-from services.commands.gates import components_of
 from services.commands.progress import move
 from services.errors import Fenced
 from services.rules.domain import BundleRef, Component, DeploymentState, Phase, SlotRef
@@ -123,7 +122,7 @@ def _target(session: Session, slot: Slot, deployment_id: int) -> Target:
         ref=BundleRef(bundle.application, bundle.number or 0),
         digest=bundle.digest,
         registry_version=bundle.registry_version,
-        components=components_of(session, deployment.bundle_id),
+        components=lookups.components_of(session, deployment.bundle_id),
         pending=slot.pending_deployment_id is not None,
     )
 

@@ -32,7 +32,7 @@ from services.rules.readiness import Facts
 from services.store import audit, lookups
 from services.store.database import Store
 from services.store.facts import load_one
-from services.store.models import Bundle, ComponentRow, Deployment, GateRun, PolicyRevision, Promotion, Slot
+from services.store.models import Bundle, Deployment, GateRun, PolicyRevision, Promotion, Slot
 
 LEASE = timedelta(seconds=15)
 ATTEMPTS = 3
@@ -227,7 +227,7 @@ def _claimed(session: Session, slot: Slot, run: GateRun, owner: str, clock: Cloc
         definition=definition.model_dump(mode="json"),
         data=policy.data.model_dump(mode="json"),
         directory=revision.directory,
-        components=components_of(session, run.bundle_id),
+        components=lookups.components_of(session, run.bundle_id),
         metrics=bundle.metrics,
         live=_live(session, live) if live and definition.compares_with_live else None,
     )
@@ -244,12 +244,7 @@ def _live_bundle(session: Session, run: GateRun) -> Bundle | None:
 
 def _live(session: Session, bundle: Bundle) -> Live:
     assert bundle.id is not None
-    return Live(BundleRef(bundle.application, bundle.number or 0), components_of(session, bundle.id))
-
-
-def components_of(session: Session, bundle_id: int) -> tuple[Component, ...]:
-    rows = session.exec(select(ComponentRow).where(ComponentRow.bundle_id == bundle_id).order_by(col(ComponentRow.id)))
-    return tuple(Component(r.kind, r.name, r.version, r.uri, r.digest, r.details) for r in rows)
+    return Live(BundleRef(bundle.application, bundle.number or 0), lookups.components_of(session, bundle.id))
 
 
 def keep(store: Store, run_id: int, *, owner: str, progress_text: str | None = None) -> bool:

@@ -9,7 +9,6 @@ from datetime import datetime
 from sqlmodel import Session, select
 
 from services import clock as clocks
-from services.commands.gates import components_of
 from services.rules.domain import BundleRef, Component, SlotRef
 from services.rules.preflight import Finding, overall
 from services.store import lookups
@@ -45,7 +44,7 @@ def wanted(store: Store, slot: SlotRef) -> list[Wanted]:
         ).one_or_none()
         if live is None or live.id is None:
             return []
-        now = components_of(session, live.id)
+        now = lookups.components_of(session, live.id)
         found = [Wanted(slot, live.id, BundleRef(live.application, live.number or 0), now, now, live.id, None, True)]
         for candidate in lookups.rollback_candidates(session, slot, limit=KEPT_FRESH):
             found.append(
@@ -53,7 +52,7 @@ def wanted(store: Store, slot: SlotRef) -> list[Wanted]:
                     slot=slot,
                     bundle_id=candidate.bundle_id,
                     ref=candidate.ref,
-                    components=components_of(session, candidate.bundle_id),
+                    components=lookups.components_of(session, candidate.bundle_id),
                     live=now,
                     live_bundle_id=live.id,
                     verified_at=candidate.last_live_at if candidate.verified else None,

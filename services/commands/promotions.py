@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlmodel import Session, col, select
 
 from services import clock as clocks
@@ -26,6 +28,17 @@ from services.store.database import Store
 from services.store.models import GateRun, Promotion, Slot
 
 DECLARABLE = (DeploymentKind.HOTFIX, DeploymentKind.RETRAIN)
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a promotion is for, as whoever asks says it. `key` names the click: the same is the same promotion."""
+
+    key: str | None = None
+    reason: str = ""
+    planned: bool = True
+    kind: DeploymentKind | None = None
+    fixes: str = ""
 
 
 def request(
@@ -60,19 +73,8 @@ def request(
         assert bundle.id is not None
         facts = progress.facts_to_act_on(session, bundle.id, stage)
         _refuse_a_repetition(facts)
-        promotion = begin(
-            session,
-            slot,
-            facts,
-            action=Action.PROMOTE,
-            actor=actor,
-            clock=clock,
-            key=key,
-            reason=reason,
-            planned=planned and kind is not DeploymentKind.HOTFIX,
-            kind=kind,
-            fixes=fixes,
-        )
+        purpose = Purpose(key, reason.strip(), planned and kind is not DeploymentKind.HOTFIX, kind, fixes)
+        promotion = begin(session, slot, facts, action=Action.PROMOTE, actor=actor, clock=clock, purpose=purpose)
         assert promotion.id is not None
         return promotion.id
 
@@ -103,11 +105,7 @@ def begin(
     action: Action,
     actor: Person,
     clock: Clock,
-    key: str | None = None,
-    reason: str = "",
-    planned: bool = True,
-    kind: DeploymentKind | None = None,
-    fixes: str = "",
+    purpose: Purpose = Purpose(),
 ) -> Promotion:
     """Enter a promotion into its slot and move it as far as it goes. The caller holds the slot's lock."""
     now = clock.now()
@@ -128,11 +126,11 @@ def begin(
         requested_by=actor.name,
         requested_at=now,
         policy_revision=progress.revision_in_force(session, facts.application),
-        idempotency_key=key,
-        reason=reason.strip(),
-        planned=planned,
-        declared_kind=kind,
-        fixes=fixes,
+        idempotency_key=purpose.key,
+        reason=purpose.reason,
+        planned=purpose.planned,
+        declared_kind=purpose.kind,
+        fixes=purpose.fixes,
         replayed=clock.replayed,
         recorded_at=clocks.wall(),
     )

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from services.errors import NotFound
 from services.queries import drills, wayback
-from services.queries.common import PromotionLine, components_of, standing_promotions
+from services.queries.common import PromotionLine, standing_promotions
 from services.queries.differences import changed_words, difference
 from services.queries.drills import DrillLine
 from services.queries.wayback import Blamable, Looked, SlotNow, StrayLine
@@ -173,7 +173,7 @@ def rollback_offer(store: Store, slot: SlotRef) -> RollbackOffer:
         live = wayback.live(session, row)
         best = lookups.best_candidate(candidates)
         wanted = [candidate.bundle_id for candidate in candidates] + ([live.bundle_id] if live else [])
-        components = components_of(session, wanted) if wanted else {}
+        components = lookups.components_of_many(session, wanted) if wanted else {}
         now = components.get(live.bundle_id, ()) if live else ()
         looked = wayback.preflights(session, slot, live.bundle_id if live else None)
         ways = tuple(

@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from services import clock as clocks
-from services.queries.common import components_of, iso
+from services.queries.common import iso
 from services.queries.differences import Difference, difference
 from services.queries.resolve import pinned
 from services.rules import readiness
@@ -30,7 +30,7 @@ def show(store: Store, ref: BundleRef, now: datetime | None = None) -> dict[str,
             "application": ref.application,
             "bundle": str(ref),
             "digest": bundle.digest,
-            "components": [pinned(c) for c in components_of(session, [bundle.id]).get(bundle.id, ())],
+            "components": [pinned(c) for c in lookups.components_of(session, bundle.id)],
             "provenance_gaps": bundle.gaps,
             "metrics": bundle.metrics,
             "quarantine": {
@@ -100,7 +100,7 @@ def compare(store: Store, old: BundleRef, new: BundleRef) -> Difference:
         before, after = lookups.bundle(session, old), lookups.bundle(session, new)
         assert before.id is not None
         assert after.id is not None
-        parts = components_of(session, [before.id, after.id])
+        parts = lookups.components_of_many(session, [before.id, after.id])
         return difference(parts.get(before.id, ()), parts.get(after.id, ()), before.metrics, after.metrics)
 
 

@@ -11,11 +11,11 @@ from sqlalchemy import exists, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from services.queries.common import components_of
 from services.queries.differences import changed_words, difference
 from services.queries.standing import Standing, next_stage, standing
 from services.rules.domain import ACTIVE_PHASES, BundleRef, Phase
 from services.rules.readiness import Facts, Marked
+from services.store import lookups
 from services.store.database import Store
 from services.store.facts import load
 from services.store.models import Application, Bundle, ComponentRow, Deployment, Promotion, Slot
@@ -76,7 +76,7 @@ def page(store: Store, wanted: Wanted, now: datetime, *, before: int | None = No
         more, found = len(found) > size, found[:size]
         ids = [row.id for row, _ in found if row.id is not None]
         facts = _facts(session, ids)
-        components = components_of(session, [*ids, *(p for _, p in found if p is not None)]) if ids else {}
+        components = lookups.components_of_many(session, [*ids, *(p for _, p in found if p is not None)]) if ids else {}
         return Page(
             rows=tuple(_row(row, previous, facts.get(row.id or 0, {}), components, now) for row, previous in found),
             before=ids[-1] if more else None,

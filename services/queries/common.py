@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,8 +9,8 @@ from datetime import UTC, datetime
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
-from services.rules.domain import ACTIVE_PHASES, BundleRef, Component, Phase
-from services.store.models import Bundle, ComponentRow, Promotion
+from services.rules.domain import ACTIVE_PHASES, BundleRef, Phase
+from services.store.models import Bundle, Promotion
 
 SlotKey = tuple[str, str]
 
@@ -87,13 +86,3 @@ def standing_promotions(session: Session, applications: Collection[str] | None =
         if key not in found or row.phase.active:
             found[key] = promotion_line(row, number)
     return found
-
-
-def components_of(session: Session, bundle_ids: Collection[int]) -> dict[int, tuple[Component, ...]]:
-    """The components of many bundles, in the order of their kinds. One statement."""
-    found: dict[int, list[Component]] = defaultdict(list)
-    for row in session.exec(
-        select(ComponentRow).where(col(ComponentRow.bundle_id).in_(list(bundle_ids))).order_by(col(ComponentRow.id))
-    ):
-        found[row.bundle_id].append(Component(row.kind, row.name, row.version, row.uri, row.digest, row.details))
-    return {bundle_id: tuple(components) for bundle_id, components in found.items()}

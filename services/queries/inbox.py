@@ -9,13 +9,14 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from services.queries import gateruns
-from services.queries.common import PromotionLine, components_of, promotion_line
+from services.queries.common import PromotionLine, promotion_line
 from services.queries.differences import Difference, difference
 from services.queries.gateruns import GateLine
 from services.queries.standing import Standing, standing
 from services.rules import readiness
 from services.rules.domain import BundleRef, Decision, Gap, Person, Phase, Role
 from services.rules.readiness import ApprovalFact, Facts, Live
+from services.store import lookups
 from services.store.database import Store
 from services.store.facts import load
 from services.store.models import Approval, Bundle, Deployment, Promotion, Slot
@@ -82,7 +83,7 @@ def inbox(store: Store, person: Person, now: datetime) -> Inbox:
         facts = load(session, {bundle.id for _, bundle, _ in rows if bundle.id is not None}) if rows else {}
         runs = gateruns.by_id(session, facts.values())
         shown = {b.id for _, bundle, live in rows for b in (bundle, live) if b is not None and b.id is not None}
-        components = components_of(session, shown) if shown else {}
+        components = lookups.components_of_many(session, shown) if shown else {}
         questions = tuple(
             _question(promotion, bundle, live, facts, runs, components, person, now)
             for promotion, bundle, live in rows

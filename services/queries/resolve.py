@@ -7,7 +7,6 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from services.errors import NotFound
-from services.queries.common import components_of
 from services.rules.domain import BundleRef, Component, ComponentKind
 from services.store import lookups
 from services.store.database import Store
@@ -19,7 +18,7 @@ def resolve(store: Store, application: str, stage: str) -> dict[str, Any]:
     with store.reading() as session:
         bundle = _live(session, application, stage)
         assert bundle.id is not None
-        components = components_of(session, [bundle.id]).get(bundle.id, ())
+        components = lookups.components_of(session, bundle.id)
         return {
             "application": application,
             "stage": stage,

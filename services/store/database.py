@@ -98,7 +98,8 @@ class Store:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy's begin event decides how a transaction begins, not pysqlite
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "recursive_triggers=ON"):
+    # FULL, not the NORMAL usual with WAL: over a power loss no alias may outlive the commit that says who moved it.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"):
         try:
             cursor.execute(f"PRAGMA {pragma}")
         except Exception as error:  # a read-only file refuses WAL, and can still be read

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,10 +11,10 @@ from sqlalchemy import func, true
 from sqlmodel import Session, col, select
 
 from services.errors import NotFound
-from services.rules.domain import BundleRef, DeploymentState, SlotRef
+from services.rules.domain import BundleRef, Component, DeploymentState, SlotRef
 from services.rules.policy import Policy, Stage
 from services.store.facts import gate_facts, policy_in_force
-from services.store.models import Bundle, Deployment, Promotion, Slot
+from services.store.models import Bundle, ComponentRow, Deployment, Promotion, Slot
 
 
 def bundle(session: Session, ref: BundleRef) -> Bundle:
@@ -168,3 +170,17 @@ def _blamed(session: Session, slot: SlotRef) -> set[int]:
         select(Deployment.bundle_id).where(col(Deployment.id).in_(latest), col(Deployment.id).in_(blames))
     )
     return set(rows)
+
+
+def components_of_many(session: Session, bundle_ids: Collection[int]) -> dict[int, tuple[Component, ...]]:
+    """The components of many bundles, in the order of their kinds. One statement."""
+    found: dict[int, list[Component]] = defaultdict(list)
+    for row in session.exec(
+        select(ComponentRow).where(col(ComponentRow.bundle_id).in_(list(bundle_ids))).order_by(col(ComponentRow.id))
+    ):
+        found[row.bundle_id].append(Component(row.kind, row.name, row.version, row.uri, row.digest, row.details))
+    return {bundle_id: tuple(components) for bundle_id, components in found.items()}
+
+
+def components_of(session: Session, bundle_id: int) -> tuple[Component, ...]:
+    return components_of_many(session, [bundle_id]).get(bundle_id, ())

@@ -11,6 +11,7 @@ from huey.api import Huey, PostgresHuey, SqliteHuey
 from services.clock import WallClock
 from services.commands import deployments
 from services.commands import strays as choices
+from services.errors import HeadgateError
 from services.rules.domain import HEADGATE
 from services.settings import Settings
 from services.store.database import Store
@@ -63,7 +64,10 @@ class Jobs:
 
     def _strays(self) -> None:
         for chosen in choices.chosen(self.store):
-            strays.carry_out(self.store, self.tracking, self.settings, chosen, clock=WallClock())
+            try:
+                strays.carry_out(self.store, self.tracking, self.settings, chosen, clock=WallClock())
+            except HeadgateError as error:  # the stray carries it; the others must not wait for it
+                log.warning("what was chosen about %s: %s", chosen.slot, error)
 
 
 def _queue(settings: Settings) -> Huey:
