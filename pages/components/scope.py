@@ -80,14 +80,7 @@ def choose(known: tuple[Known, ...], scope: Scope) -> None:
             _several("Applications", "app", [each.name for each in known], "All applications")
         if len(teams) > 1:
             _several("Teams", "team", teams, "All teams")
-        st.segmented_control(
-            "Window",
-            WINDOWS,
-            key="window",
-            bind="query-params",
-            default=SEASON,
-            required=True,
-        )
+        st.radio("Window", WINDOWS, index=WINDOWS.index(SEASON), horizontal=True, key="window", bind="query-params")
         if links.parameter("window") == FREE:
             _day_field("From", "from")
             _day_field("Up to, without", "to")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import streamlit as st
 
-from pages.components import behind, bins, figures, text
+from pages.components import behind, bins, figures, sparks, text
 from services.queries.measures import Measured
 from services.rules.metrics import BY_NAME, Comparison, Value
 
+LARGE = 1.5  # the drawing in a tile that explains itself
 # DORA's five, with names short enough for a small tile.
 FIVE = {
     "deployment_frequency": "Frequency",
@@ -45,21 +44,33 @@ def _metric(measured: Measured, compared: Comparison, short: str = "") -> None:
     found = compared.now
     change = figures.change(compared)
     number = text.plain(figures.value(found))
-    weeks = [point.value.value for point in measured.spark(found.name)]
-    spark = [math.nan if value is None else value for value in weeks]  # a week without one is a gap
     worth_an_arrow = bool(change) and compared.exceeds_interval
     days = text.count(found.window.days, "day")
     st.metric(
         short or BY_NAME[found.name].title,
         f":gray[{number}]" if found.too_few or found.value is None else number,
-        delta=text.plain(change) or None,
+        delta=change[:1] + text.plain(change[1:]) or None,  # its direction is that of a sign that is not escaped
         delta_arrow="auto" if worth_an_arrow else "off",
         delta_color=("inverse" if figures.better_when_smaller(found) else "normal") if worth_an_arrow else "off",
         delta_description=f"against the {days} before" if change and not short else None,
-        chart_data=spark if any(weeks) else None,
-        chart_type="bar" if found.unit == "a day" else "line",
         help=text.plain(BY_NAME[found.name].method),
     )
+    _course(measured, found, 1.0 if short else LARGE)
+
+
+def _course(measured: Measured, found: Value, scale: float) -> None:
+    """The last twelve weeks; one without a value is a gap."""
+    weeks = measured.spark(found.name)
+    values = [week.value.value for week in weeks]
+    if not any(values):
+        return
+    names = [f"{week.week.first.day} {week.week.first:%b}" for week in weeks]
+    said = ", ".join(
+        f"{name} {'–' if value is None else figures.said(found, value)}"
+        for name, value in zip(names, values, strict=True)
+    )
+    title = BY_NAME[found.name].title
+    sparks.show(values, names[0], names[-1], f"{title} by week: {said}", bars=found.unit == "a day", scale=scale)
 
 
 def sure(found: Value) -> str:

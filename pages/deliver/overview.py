@@ -122,7 +122,7 @@ def _five_in_a_moment() -> None:
 def _five(found: Measured) -> None:
     """DORA's five, over all applications; the Delivery page explains them."""
     st.markdown(text.plain(_went(found)))
-    with st.grid(5, min_column_width=170, gap="small"):
+    with st.grid(5, min_column_width=180, gap="small"):
         for name in tiles.FIVE:
             tiles.small(found, name)
     links.to_delivery("How each of these is computed, and where the time goes")

@@ -144,16 +144,14 @@ def _course(found: Measured) -> None:
     if not with_samples:
         st.caption("Nothing in this window has a duration.")
         return
-    name = st.segmented_control(
+    name = st.radio(
         "Duration",
         with_samples,
         format_func=lambda name: BY_NAME[name].title,
-        default=with_samples[0],
-        required=True,
+        horizontal=True,
         key="course",
         label_visibility="collapsed",
     )
-    name = name or with_samples[0]
     st.caption("Click a point for the deployment behind it, or the line of a week for all of that week.")
     picked = course.trend(found, name)
     if picked is not None:

@@ -73,6 +73,10 @@ def test_a_month_without_a_value_is_a_gap_and_no_line_is_drawn_through_it() -> N
     assert drawn.count("<circle") == 5
 
 
+def test_a_rate_is_drawn_as_bars_from_zero_and_a_week_of_none_has_none() -> None:
+    assert sparks.drawing([0.0, 2.0, None, 1.0], "1 Jun", "22 Jun", "dark", bars=True).count("<rect") == 2
+
+
 def test_it_counts_what_was_measured(open_page: Open, team: Delivery) -> None:
     team.bring_live(team.make())
     team.ask(team.make(), "staging")

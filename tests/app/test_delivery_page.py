@@ -242,3 +242,10 @@ def test_missing_commits_and_other_doubts_open_their_rows(open_page: Open, team:
     at = button.click().run()
 
     assert "1 row" in words(at)
+
+
+def test_what_fell_since_the_window_before_is_not_drawn_as_a_rise(open_page: Open, past: Path) -> None:
+    deltas = [metric.delta for metric in open_page(PAGE, window="30 days").metric if metric.delta]
+
+    assert any(delta.startswith("+") for delta in deltas)
+    assert any(delta.startswith("-") for delta in deltas)
