@@ -16,7 +16,8 @@ from huey.consumer import Consumer
 
 from services import clock as clocks
 from services import settings as settings_module
-from services.commands import deployments, gates, strays
+from services.clock import WallClock
+from services.commands import automation, deployments, gates, strays
 from services.errors import HeadgateError
 from services.settings import Settings
 from services.start import open_store
@@ -31,6 +32,7 @@ BEAT_SECONDS = 2.0
 RECONCILE_SECONDS = 30.0
 PREFLIGHT_SECONDS = 120.0
 STRAY_SECONDS = 2.0
+ENTER_SECONDS = 5.0
 OFFER_AGAIN_SECONDS = 20.0  # a message may be lost: what is still waiting by then is put on the queue again
 THREADS = 3
 LEAVE_SECONDS = 8.0
@@ -71,7 +73,14 @@ class _Loop:
         self._store = jobs.store
         self._offered: dict[tuple[str, int], float] = {}
         now = clocks.monotonic()
-        self._due = {"beat": 0.0, "reconcile": 0.0, "stray": 0.0, "preflight": now + 2.0, "sync": now + 3.0}
+        self._due = {
+            "beat": 0.0,
+            "reconcile": 0.0,
+            "stray": 0.0,
+            "enter": 0.0,
+            "preflight": now + 2.0,
+            "sync": now + 3.0,
+        }
 
     def run(self, stopping: threading.Event) -> None:
         self._consumer.start()
@@ -96,6 +105,8 @@ class _Loop:
             self._offer("deploy", deployment_id)
         for run_id in gates.waiting(self._store):
             self._offer("run_gate", run_id)
+        if self._is_due("enter", ENTER_SECONDS):
+            automation.enter(self._store, clock=WallClock())
         if strays.chosen(self._store) and self._is_due("stray", STRAY_SECONDS):
             self._jobs.stray()
         if self._is_due("reconcile", RECONCILE_SECONDS):
