@@ -129,14 +129,14 @@ def _five(found: Measured) -> None:
 
 
 def _went(found: Measured) -> str:
-    """`6 deployments to production. Half of 5 model versions were live within 2 days of the end of their training.`"""
+    """`6 deployments to production. Half of 5 model versions were live within 2 days of the end of training.`"""
     forward, training = found.values["deployments"], found.values["lead_time_training"]
     if not forward.n:
         return "Nothing was deployed to production."
     said = f"{text.count(forward.n, 'deployment')} to production."
     if training.value is not None:
-        versions = text.count(training.n, "model version")
-        said += f" Half of {versions} were live within {figures.value(training)} of the end of their training."
+        versions = "1 model version was" if training.n == 1 else f"Half of {training.n:,} model versions were"
+        said += f" {versions} live within {figures.value(training)} of the end of training."
     return said
 
 

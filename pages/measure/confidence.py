@@ -145,8 +145,8 @@ def _lead_time(found: Confidence) -> Answer:
     if lead.median.value is None:
         words = f"No model version of ours reached production in these {found.window.days} days."
     else:
-        versions = text.count(lead.median.n, "model version")
-        words = f"Half of {versions} went live within {of_hours(lead.median.value)} of the end of training."
+        versions = "1 model version" if lead.median.n == 1 else f"Half of {lead.median.n:,} model versions"
+        words = f"{versions} went live within {of_hours(lead.median.value)} of the end of training."
         if lead.largest and lead.share:
             words += f" Largest part: {_part(lead.largest)}, {_percent(lead.share)}."
     slowest = max((row for row in lead.rows if row.bundle.ref), key=lambda row: row.duration, default=None)

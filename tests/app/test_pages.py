@@ -61,7 +61,7 @@ def test_the_overview_has_the_five_numbers_of_the_delivery_page_once_they_are_re
     at = open_page()
 
     assert [metric.label for metric in at.metric] == list(tiles.FIVE.values())
-    assert "1 deployment to production. Half of 1 model version were live within" in words(at)
+    assert "1 deployment to production. 1 model version was live within" in words(at)
 
 
 def test_the_overview_says_to_others_that_nothing_waits_for_them(open_page: Open, team: Delivery) -> None:
