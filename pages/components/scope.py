@@ -80,7 +80,7 @@ def choose(known: tuple[Known, ...], scope: Scope) -> None:
             _several("Applications", "app", [each.name for each in known], "All applications")
         if len(teams) > 1:
             _several("Teams", "team", teams, "All teams")
-        st.radio("Window", WINDOWS, index=WINDOWS.index(SEASON), horizontal=True, key="window", bind="query-params")
+        st.selectbox("Window", WINDOWS, index=WINDOWS.index(SEASON), key="window", bind="query-params", width=160)
         if links.parameter("window") == FREE:
             _day_field("From", "from")
             _day_field("Up to, without", "to")
@@ -110,7 +110,7 @@ def _several(label: str, name: str, options: list[str], placeholder: str) -> Non
         key=name,
         bind="query-params",
         placeholder=placeholder,
-        width=320,
+        width=260,
     )
 
 
