@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -12,127 +11,28 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import example
 import pytest
+from desks import BAD_INPUT, DONE, ERROR, NO, UNREACHABLE, WAITING, Desk, open_shop, workshop, write_policy
 
-from services import settings as settings_module
-from services.cli import main
-from services.clock import WallClock
-from services.commands import people
-from services.rules.domain import Person, Role
-from services.start import open_store
-from services.work.tracking import Tracking
-
-PEOPLE = (
-    Person("mia", frozenset({Role.MAKER})),
-    Person("lou", frozenset({Role.LEAD, Role.ADMIN})),
-    Person("vic", frozenset({Role.VIEWER})),
-)
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 ANSWERS_WITHIN = 10  # seconds, where MLflow is silent
-DONE, ERROR, BAD_INPUT, NO, UNREACHABLE = 0, 1, 2, 3, 4
-WAITING = 3  # the promotion of the shop that waits for an approval: after development and staging
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A home, and the program run on it as `headgate` is, in this process."""
-
-    home: Path
-    monkeypatch: pytest.MonkeyPatch
-
-    def run(self, line: str, *more: str, person: str | None = None, **environ: str) -> Answer:
-        """`line` is split at blanks; arguments that hold blanks follow as they are."""
-        chosen = ["--as", person] if person else []
-        out, err = io.StringIO(), io.StringIO()
-        with self.monkeypatch.context() as patch:
-            for name, value in {"HEADGATE_HOME": str(self.home), **environ}.items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["headgate", *chosen, *line.split(), *more])
-            code = 0
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                try:
-                    main()
-                except SystemExit as stop:
-                    code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-        return Answer(code, out.getvalue(), err.getvalue())
-
-    def record(self) -> dict[str, list[Any]]:
-        """Every row of the store, but for the people who were met: what "nothing half done" is compared by."""
-        with contextlib.closing(sqlite3.connect(self.home / "headgate.db")) as connection:
-            names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            rows = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
-        rows["audit_event"] = [row for row in rows["audit_event"] if "person.met" not in row]
-        return {name: found for name, found in rows.items() if name not in ("person", "audit_head")}
-
-
-def workshop(home: Path) -> example.Workshop:
-    settings = settings_module.load({"HEADGATE_HOME": str(home)})
-    return example.Workshop(settings, Tracking(settings), home.parent / "data")
-
-
-def meet_everybody(home: Path) -> None:
-    store = open_store(settings_module.load({"HEADGATE_HOME": str(home)}))
-    for person in PEOPLE:
-        people.meet(store, person, clock=WallClock(), sample=True)
-    store.close()
-
-
-def write_policy(folder: Path, text: str = example.POLICY) -> str:
-    path = folder / "policy.toml"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """delays/1 is live in development and staging, and waits for an approval for production. Only read from here."""
-    folder = tmp_path_factory.mktemp("shop")
-    home = folder / "home"
-    meet_everybody(home)
-    made = workshop(home)
-    made.train()
-    made.write_notice()
-    with pytest.MonkeyPatch.context() as patch:
-        desk = Desk(home, patch)
-        for command, *more in (
-            ("apply", write_policy(folder)),
-            ("sync",),
-            ("promote delays/1 --to staging",),
-            ("promote delays/1 --to production --reason", "The first one"),
-        ):
-            found = desk.run(command, *more, person="mia")
-            assert found.code == DONE, (command, found)
-    return home
+    """Only read from here."""
+    return open_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture
 def shop(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A copy to change. Its models' and data's files are those of the original."""
     shutil.copytree(built, tmp_path / "home")
-    return Desk(tmp_path / "home", monkeypatch)
-
-
-@pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path / "home", monkeypatch)
 
 
@@ -350,66 +250,12 @@ def test_rolling_back_where_nothing_was_live_before_is_refused(shop: Desk) -> No
 # Bad input
 
 
-def test_five_mistakes_of_a_policy_are_all_reported_and_nothing_is_applied(empty: Desk, tmp_path: Path) -> None:
-    text = """
-        [application]
-        name = "no blanks please"
-        colour = "blue"
-        [components]
-        model = "delays"
-        [data]
-        target = "late"
-        features = ["hour"]
-        [[stages]]
-        name = "production"
-        gates = ["accuracy", "nowhere"]
-        soak = "a while"
-        [gates.accuracy]
-        kind = "evaluation"
-        metric = "roc_auc"
-        min = 1.7
-    """
-    found = empty.run("apply", write_policy(tmp_path, textwrap.dedent(text)))
-    assert (found.code, found.out) == (BAD_INPUT, "")
-    for path in ("application.name", "application.colour", "stages.0.gates", "stages.0.soak", "gates.accuracy.min"):
-        assert re.search(rf"^  {re.escape(path)}: ", found.err, re.M), path
-    assert "5 mistakes" in found.err
-    assert empty.run("status --json").json == {"applications": []}
-
-
-def test_a_policy_that_one_person_alone_cannot_satisfy_is_refused_with_what_to_write(
-    empty: Desk, tmp_path: Path
-) -> None:
-    found = empty.run("apply", write_policy(tmp_path))
-    assert (found.code, "self_approval = true" in found.err) == (BAD_INPUT, True)
-
-
 def test_a_dry_run_shows_the_difference_and_stores_nothing(shop: Desk, tmp_path: Path) -> None:
     before = shop.record()
     path = write_policy(tmp_path, example.POLICY.replace("min = 0.70", "min = 0.75"))
     found = shop.run("apply --dry-run --json", path, person="mia").json
     assert found == {"application": "delays", "revision": 0, "changes": ["gates.accuracy.min: 0.7 -> 0.75"]}
     assert shop.record() == before
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", b"[application\n"])
-def test_a_policy_that_cannot_be_read_is_bad_input(content: bytes | None, empty: Desk, tmp_path: Path) -> None:
-    path = tmp_path / "policy.toml"
-    if content is not None:
-        path.write_bytes(content)
-    found = empty.run("apply", str(path))
-    assert (found.code, bool(found.err)) == (BAD_INPUT, True)
-    assert empty.run("apply", str(tmp_path)).code == BAD_INPUT
-
-
-def test_a_policy_naming_a_model_that_mlflow_does_not_have_is_told_when_it_is_looked_for(
-    empty: Desk, tmp_path: Path
-) -> None:
-    text = 'application.name = "a"\ncomponents.model = "nowhere"\nstages = [{ name = "production" }]\n'
-    assert empty.run("apply", write_policy(tmp_path, text)).code == DONE
-    found = empty.run("sync")
-    assert (found.code, "'nowhere'" in found.err, "components.model" in found.err) == (BAD_INPUT, True, True)
-    assert empty.run("bundle list --json").json == {"bundles": [], "next": None}
 
 
 def test_a_bundle_of_a_deleted_model_version_is_not_made_and_not_promoted(shop: Desk) -> None:
@@ -479,15 +325,6 @@ def test_hostile_names_and_reasons_are_shown_as_text(shop: Desk, tmp_path: Path)
     assert shop.run("bundle show delays/1 --json").json["quarantine"]["reason"] == HOSTILE.strip()
 
 
-@pytest.mark.parametrize("name", ["<b>x</b>", "it's", '"quoted"', "\N{ROCKET}", "n" * 300, "../up", ""])
-def test_a_hostile_application_name_is_refused_as_text(name: str, empty: Desk, tmp_path: Path) -> None:
-    text = f'application.name = {json.dumps(name, ensure_ascii=False)}\ncomponents.model = "m"\n'
-    text += 'stages = [{ name = "production" }]\n'
-    found = empty.run("apply", write_policy(tmp_path, text))
-    assert (found.code, "application.name: " in found.err) == (BAD_INPUT, True)
-    assert empty.run("bundle list", name).code == BAD_INPUT
-
-
 # Broken, and unreachable
 
 
@@ -509,12 +346,6 @@ def test_a_store_that_cannot_be_written_to_can_be_read_and_refuses_the_rest(shop
     found = shop.run(f"withdraw {WAITING}", person="mia", HEADGATE_DATABASE_URL=address)
     assert (found.code, "cannot be written" in found.err) == (ERROR, True)
     assert shop.record() == before
-
-
-def test_a_home_that_cannot_be_made_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
-    found = Desk(tmp_path / "file" / "home", monkeypatch).run("status")
-    assert (found.code, "HEADGATE_HOME" in found.err) == (ERROR, True)
 
 
 def test_a_store_that_somebody_locked_is_read_and_a_write_gives_up_in_time(shop: Desk) -> None:
@@ -581,44 +412,6 @@ def test_what_does_not_need_mlflow_works_without_it(shop: Desk, closed_port: int
     assert shop.run("status --json").json["applications"][0]["stages"][-1]["promotion"]["phase"] == "deploying"
     assert shop.run("reconcile").code == DONE
     assert shop.run("resolve delays@production --json").json["bundle"] == "delays/1"
-
-
-def test_a_model_whose_files_are_gone_is_not_made_into_a_bundle_and_stays_where_it_is(
-    empty: Desk, tmp_path: Path
-) -> None:
-    meet_everybody(empty.home)
-    made = workshop(empty.home)
-    made.train()
-    made.write_notice()
-    assert empty.run("apply", write_policy(tmp_path), person="mia").code == DONE
-    assert empty.run("sync", person="mia").code == DONE
-    shutil.rmtree(empty.home / "mlartifacts")
-    promoted = empty.run("promote delays/1 --to staging", person="mia")
-    assert promoted.code == ERROR
-    assert "accuracy" in promoted.err
-    made.made = 1
-    made.train(seed=15)
-    shutil.rmtree(empty.home / "mlartifacts")
-    before = empty.record()
-    found = empty.run("sync", person="mia")
-    assert (found.code, bool(found.err)) == (ERROR, True)
-    assert empty.record() == before
-
-
-def test_serve_says_at_once_that_its_port_is_taken(empty: Desk, silent_port: int) -> None:
-    for line in ("serve", "demo"):
-        found = empty.run(f"{line} --no-browser --port {silent_port}")
-        assert (found.code, f"--port {silent_port + 1}" in found.err) == (BAD_INPUT, True)
-
-
-def test_settings_that_cannot_be_meant_are_bad_input(empty: Desk) -> None:
-    for name, value in (
-        ("HEADGATE_DATABASE_URL", "mysql://here"),
-        ("HEADGATE_GATE_SECONDS", "soon"),
-        ("HEADGATE_MAKERS", "no pairs"),
-    ):
-        found = empty.run("status", **{name: value})
-        assert (found.code, name in found.err) == (BAD_INPUT, True)
 
 
 def test_a_closed_pipe_is_no_traceback(shop: Desk) -> None:
