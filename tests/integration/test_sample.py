@@ -9,33 +9,28 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from samples import APPLICATION, LEAKY, PROMPT, SILENT, UNTIL, Sample, opened, phases, recipe, rows, silent, verdicts
 
 from services import clock as clocks
-from services import settings as settings_module
 from services.clock import StoryClock, WallClock
-from services.commands import approvals, policies
-from services.errors import BadInput
+from services.commands import approvals
 from services.queries import inbox, measures
-from services.rules.domain import HEADGATE, DeploymentKind, Person, Phase, Role, Verdict
+from services.rules.domain import HEADGATE, DeploymentKind, Phase, Verdict
 from services.rules.metrics import window
 from services.sample import air_time, build, data, flight_delay, story, told
 from services.sample.data import Recipe
 from services.sample.people import LEAD, MAKER, PEOPLE, PLANNER
 from services.sample.steps import PRODUCTION, STAGING, Delivery, Promote, Report, Retrain
 from services.sample.story import DELIVERIES, Calendar
-from services.settings import Settings
-from services.start import open_store
 from services.store import audit
 from services.store.database import Store
 from services.store.models import (
-    Application,
     Approval,
     AuditEvent,
     Bundle,
@@ -48,29 +43,10 @@ from services.store.models import (
 )
 from services.store.trouble import Drill, Incident
 from services.work import carry, reconcile, sync
-from services.work.tracking import Tracking, bundle_name, load_pyfunc, probability_of_positive, register_prompt
+from services.work.tracking import bundle_name, load_pyfunc, probability_of_positive
 
 PROJECT = Path(__file__).parents[2]
-UNTIL = date(2028, 2, 29)
 SECONDS_ALLOWED = 180
-APPLICATION, PROMPT = flight_delay.APPLICATION.name, flight_delay.APPLICATION.prompt
-
-
-@dataclass(frozen=True)
-class Sample:
-    settings: Settings
-    store: Store
-    tracking: Tracking
-    seconds: float = 0.0
-
-
-def silent(_part: float, _text: str) -> None:
-    pass
-
-
-def opened(home: Path) -> Sample:
-    settings = settings_module.load({"HEADGATE_HOME": str(home)})
-    return Sample(settings, open_store(settings), Tracking(settings))
 
 
 @pytest.fixture(scope="module")
@@ -92,45 +68,10 @@ def copied(sample: Sample, tmp_path: Path) -> Iterator[Sample]:
     made.store.close()
 
 
-def phases(store: Store) -> dict[tuple[str, str], Phase]:
-    """Where each promotion ended, by the delivery and the stage that it was asked for."""
-    asked = [(delivery, step) for delivery in DELIVERIES for step in delivery.steps if isinstance(step, Promote)]
-    found = {(d.name, s.stage): told.standing(store, told.key(d, s)) for d, s in asked}
-    return {key: standing.phase for key, standing in found.items() if standing}
-
-
-def rows(store: Store, table: Any) -> list[Any]:
-    with store.reading() as session:
-        found = session.exec(select(table)).all()
-        session.expunge_all()
-        return list(found)
-
-
-def verdicts(store: Store, delivery: Delivery, stage: str = STAGING) -> dict[str, Verdict]:
-    """What the gates of a stage said about a delivery."""
-    asked = next(step for step in delivery.steps if isinstance(step, Promote) and step.stage == stage)
-    standing = told.standing(store, told.key(delivery, asked))
-    assert standing is not None
-    return {run.gate: run.verdict for run in rows(store, GateRun) if run.promotion_id == standing.id}
-
-
 def named(name: str) -> Delivery:
     return next(delivery for delivery in DELIVERIES if delivery.name == name)
 
 
-def recipe(delivery: Delivery) -> Recipe | None:
-    return delivery.makes.recipe if isinstance(delivery.makes, Retrain) else None
-
-
-def mended(delivery: Delivery) -> Delivery:
-    """The same without what is wrong with its data."""
-    assert isinstance(delivery.makes, Retrain)
-    clean = Recipe(delivery.makes.recipe.held_out, task=delivery.makes.recipe.task)
-    return replace(delivery, makes=replace(delivery.makes, recipe=clean))
-
-
-(LEAKY,) = [d for d in DELIVERIES if (made := recipe(d)) and made.extra_columns]
-(SILENT,) = [d for d in DELIVERIES if (made := recipe(d)) and made.silent_stations]
 (IN_UTC,) = [d for d in DELIVERIES if (made := recipe(d)) and made.hours_in_utc]
 (SHORT_OF_A_VARIABLE,) = [
     d for d in DELIVERIES if not isinstance(d.makes, Retrain) and "{{minutes}}" not in d.makes.template
@@ -444,31 +385,3 @@ def test_a_build_that_was_killed_is_continued_and_ends_with_the_same(sample: Sam
     with continued.store.reading() as session:
         assert audit.verify(session).broken_at is None
     continued.store.close()
-
-
-def test_the_months_that_were_stopped_for_their_data_pass_without_what_is_wrong_with_it(tmp_path: Path) -> None:
-    clean, made = [mended(SILENT), mended(LEAKY)], opened(tmp_path / "home")
-    build.build(made.settings, made.store, made.tracking, until=UNTIL, progress=silent, deliveries=clean)
-    for delivery in clean:
-        assert verdicts(made.store, delivery)["schema"] is Verdict.PASSED
-    assert phases(made.store) == {(d.name, stage): Phase.SUCCEEDED for d in clean for stage in (STAGING, PRODUCTION)}
-    made.store.close()
-
-
-def test_an_application_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
-    made, somebody = opened(tmp_path / "home"), Person("ada", frozenset(Role))
-    own = f'application.name = "{APPLICATION}"\ncomponents.model = "own"\nstages = [{{ name = "production" }}]\n'
-    policies.apply(made.store, own, actor=somebody, clock=WallClock())
-    with pytest.raises(BadInput, match="not the sample's"):
-        build.build(made.settings, made.store, made.tracking, progress=silent)
-    assert len(rows(made.store, AuditEvent)) == 1
-    made.store.close()
-
-
-def test_an_mlflow_with_a_prompt_of_that_name_is_left_alone(tmp_path: Path) -> None:
-    made = opened(tmp_path / "home")
-    register_prompt(made.tracking, PROMPT, "Somebody's own: {{flight}}")
-    with pytest.raises(BadInput, match="already"):
-        build.build(made.settings, made.store, made.tracking, progress=silent)
-    assert rows(made.store, Application) == []
-    made.store.close()
