@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import example
+from sqlmodel import col, select
 from streamlit.testing.v1 import AppTest
 
 from services import clock as clocks
@@ -14,6 +15,7 @@ from services.clock import StoryClock
 from services.commands import approvals, deployments, gates, people, promotions
 from services.rules.domain import BundleRef, GateOutcome, Person, Phase, Role, SlotRef, Verdict
 from services.store.database import Store
+from services.store.models import Promotion
 
 MIA = Person("mia", frozenset({Role.MAKER}), "Mia Chen")
 LOU = Person("lou", frozenset({Role.LEAD, Role.ADMIN}), "Lou Martins")
@@ -108,3 +110,12 @@ def press(at: AppTest, label: str) -> AppTest:
     found = [button for button in at.button if button.label.replace("\\", "") == label]
     assert found, [button.label for button in at.button]
     return found[0].click().run()
+
+
+def newest(team: Delivery) -> Promotion:
+    """The promotion that was asked for last."""
+    with team.store.reading() as session:
+        row = session.exec(select(Promotion).order_by(col(Promotion.id).desc())).first()
+        assert row is not None
+        session.expunge(row)
+        return row
