@@ -19,7 +19,8 @@ def visitor() -> Person | None:
     """Who logged in, asked again on every run; None for the person at this machine. Nobody else gets past."""
     logged_in = st.user.get("is_logged_in")
     if logged_in is None:  # the secrets have no [auth]
-        if not _only_this_machine(st.get_option("server.address")):
+        # The option does not bind a server that somebody else starts, such as uvicorn: the visitor's own address does.
+        if not only_this_machine(st.get_option("server.address")) or st.context.ip_address is not None:
             _closed()
         return None
     if not logged_in:
@@ -44,8 +45,8 @@ def is_new(person: Person) -> bool:
     return True
 
 
-def _only_this_machine(address: str | None) -> bool:
-    """Streamlit listens on every address of the machine where none is set."""
+def only_this_machine(address: str | None) -> bool:
+    """Whether nobody from elsewhere reaches it. Streamlit listens on every address of the machine where none is set."""
     if address == "localhost":
         return True
     try:

@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,11 +118,20 @@ def provider() -> Iterator[Provider]:
     running.join(timeout=10)
 
 
+def streamlit(home: Path, log: Path, port: int, *options: str) -> AbstractContextManager[Dashboard]:
+    return started(home, log, port, "streamlit", "run", "app.py", "--server.port", str(port), *options)
+
+
+def served_by_uvicorn(folder: Path, port: int) -> AbstractContextManager[Dashboard]:
+    address = ("--host", "127.0.0.1", "--port", str(port))
+    return started(folder / "home", folder / "log", port, "uvicorn", "app:app", *address)
+
+
 @contextmanager
-def streamlit(home: Path, log: Path, port: int, *options: str) -> Iterator[Dashboard]:
+def started(home: Path, log: Path, port: int, *program: str) -> Iterator[Dashboard]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options],
+            [sys.executable, "-m", *program],
             env={**os.environ, "HEADGATE_HOME": str(home), "HEADGATE_ROLES": ROLES, "HEADGATE_WORKER": "off"},
             cwd=PROJECT,
             stdout=output,
@@ -225,12 +234,20 @@ def test_a_forged_cookie_opens_nothing(guarded: Dashboard, page: Page) -> None:
     expect(page.get_by_role("heading", name="Log in to see what is delivered.")).to_be_visible()
 
 
-def test_without_a_login_an_address_that_others_reach_is_refused(browser: Any, page: Page, tmp_path: Path) -> None:
+def test_without_a_login_a_visitor_from_another_machine_is_refused(browser: Any, page: Page, tmp_path: Path) -> None:
+    # given a server that another program than `headgate serve` made, and a visitor whom a proxy says to be elsewhere
     port = free_port()
-    with streamlit(tmp_path / "home", tmp_path / "log", port, "--server.address", "0.0.0.0") as dashboard:
+    page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})
+    with served_by_uvicorn(tmp_path, port) as dashboard:
         for path in ("", "/approvals"):
             page.goto(dashboard.address + path)
             expect(page.get_by_role("heading", name="This dashboard is closed to other machines.")).to_be_visible()
             expect(page.get_by_role("link", name="Bundles")).to_have_count(0)
         health = urllib.request.urlopen(f"{dashboard.address}/_stcore/health", timeout=5).read()
     assert health == b"ok"
+
+
+def test_without_a_login_the_person_at_this_machine_comes_in(browser: Any, page: Page, tmp_path: Path) -> None:
+    with served_by_uvicorn(tmp_path, free_port()) as dashboard:
+        page.goto(dashboard.address)
+        expect(page.get_by_role("link", name="Bundles")).to_be_visible()
