@@ -18,13 +18,13 @@ from sqlmodel import col, select
 
 from services.clock import StoryClock
 from services.commands import gates, promotions
-from services.commands.gates import components_of
 from services.rules import readiness
 from services.rules.domain import Action, BundleRef, Component, ComponentKind, Person, Phase, RunState, Verdict
 from services.settings import Settings
 from services.store import lookups
 from services.store.database import Store
 from services.store.facts import load_one
+from services.store.lookups import components_of
 from services.store.models import GateRun
 from services.work import carry, deploy, runs, sync
 from services.work.gates import runner
