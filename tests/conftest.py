@@ -33,6 +33,25 @@ for name in [name for name in os.environ if name.startswith(("HEADGATE_", "MLFLO
         del os.environ[name]
 
 
+# The files that take a minute or more come first, so that the two processes end at about the same time.
+LONG = (
+    "test_sample",
+    "test_readme",
+    "test_protocol_strays",
+    "test_protocol_races",
+    "test_protocol",
+    "test_clicking",
+    "test_worker",
+    "test_login",
+    "test_delivery",
+    "test_way_back_clicking",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Any]:
     """A real PostgreSQL server for the whole run, on a socket in a folder of its own.
