@@ -144,8 +144,8 @@ def test_a_prompt_only_change_travels_and_returns_with_the_models_digest_unchang
 
 
 def digests(team: Team, ref: BundleRef) -> dict[ComponentKind, str]:
-    from services.commands.gates import components_of
     from services.store import lookups
+    from services.store.lookups import components_of
 
     with team.store.reading() as session:
         bundle = lookups.bundle(session, ref)
