@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components import charts, text, theme
 from services.rules.metrics import Band, Value, band
+from services.rules.spoken import share
 
 WIDTH, HEIGHT, BINS = 300.0, 22.0, 6
 
@@ -23,7 +24,7 @@ def show(found: Value) -> None:
 def _words(lies: Band) -> str:
     industry = lies.industry
     if lies.bin is None:
-        return f"Industry in 2025: {industry.mean:.0%} on average (SD {industry.deviation:.0%})."
+        return f"Industry in 2025: {share(industry.mean)} on average (SD {share(industry.deviation)})."
     return (
         f"Quick Check: {lies.answer}, answer {lies.bin} of {BINS}. As a score {lies.score:g} of 10;"
         f" industry in 2025: {industry.mean:g} (SD {industry.deviation:g})."

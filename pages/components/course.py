@@ -14,8 +14,8 @@ import streamlit as st
 from pages.components import charts, figures, theme, times
 from services.queries.measures import Measured
 from services.rules.domain import DeploymentKind
-from services.rules.durations import of_hours
 from services.rules.metrics import BY_NAME, Ledger, LedgerPart, PartName, Sample, TrendPoint
+from services.rules.spoken import of_hours
 
 HOURS = {1 / 60: "1 min", 1 / 6: "10 min", 1: "1 hour", 6: "6 hours", 24: "1 day", 168: "1 week", 730.5: "1 month"}
 SHORTEST = 1 / 3600  # where a logarithm begins: a second

@@ -20,7 +20,7 @@ def visitor() -> Person | None:
     logged_in = st.user.get("is_logged_in")
     if logged_in is None:  # the secrets have no [auth]
         # The option does not bind a server that somebody else starts, such as uvicorn: the visitor's own address does.
-        if not only_this_machine(st.get_option("server.address")) or st.context.ip_address is not None:
+        if not only_this_machine(st.get_option("server.address")) or is_another_machine(st.context.ip_address):
             _closed()
         return None
     if not logged_in:
@@ -51,6 +51,14 @@ def only_this_machine(address: str | None) -> bool:
         return True
     try:
         return ip_address(address or "0.0.0.0").is_loopback
+    except ValueError:
+        return False
+
+
+def is_another_machine(address: str | None) -> bool:
+    """Whether a visitor comes from there. Somebody without an address came through a socket of this machine."""
+    try:
+        return not ip_address(address or "127.0.0.1").is_loopback
     except ValueError:
         return False
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pages.components import text
-from services.rules.durations import of_hours
 from services.rules.metrics import Comparison, Value
+from services.rules.spoken import of_hours, share
 
 WEEK, MONTH = 7.0, 365.25 / 12
 LESS_IS_BETTER = ("hours", "share")
@@ -26,11 +26,6 @@ def said(found: Value, number: float) -> str:
         per, unit = _rate(found.value or 0.0)
         return f"{_short(number * per)} a {unit}"
     return _short(number)
-
-
-def share(part: float) -> str:
-    percent = part * 100
-    return f"{percent:.0f} %" if abs(percent) >= 10 or percent == round(percent) else f"{percent:.1f} %"
 
 
 def interval(found: Value) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from services import clock as clocks
-from services.rules.durations import span, whole
+from services.rules.spoken import span, whole
 
 __all__ = ["ago", "at", "at_and_ago", "day", "span", "whole"]
 

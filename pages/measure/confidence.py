@@ -25,10 +25,10 @@ from services.rules.confidence import (
     State,
     Target,
 )
-from services.rules.durations import of_hours
 from services.rules.metrics import LedgerPart
 from services.rules.metrics.values import LEAST_TO_JUDGE
 from services.rules.preflight import Answer as Safety
+from services.rules.spoken import of_hours, share
 
 STATES = {
     State.YES: (Tone.POSITIVE, "yes"),
@@ -148,7 +148,7 @@ def _lead_time(found: Confidence) -> Answer:
         versions = "1 model version" if lead.median.n == 1 else f"Half of {lead.median.n:,} model versions"
         words = f"{versions} went live within {of_hours(lead.median.value)} of the end of training."
         if lead.largest and lead.share:
-            words += f" Largest part: {_part(lead.largest)}, {_percent(lead.share)}."
+            words += f" Largest part: {_part(lead.largest)}, {share(lead.share)}."
     slowest = max((row for row in lead.rows if row.bundle.ref), key=lambda row: row.duration, default=None)
     return Answer(
         question="How long does it take to push a retrained model to production?",
@@ -197,11 +197,11 @@ def _tests(found: Confidence) -> Answer:
         question="Are there automated tests for the data pipelines?",
         state=tests.state,
         words=words,
-        limit=f"Yes: at least {_percent(TESTED_LIMIT)}, of {LEAST_TO_JUDGE} bundles or more.",
+        limit=f"Yes: at least {share(TESTED_LIMIT)}, of {LEAST_TO_JUDGE} bundles or more.",
         measure="Passed both",
-        number=_percent(tests.tested / tests.arrived) if tests.arrived else "none yet",
+        number=share(tests.tested / tests.arrived) if tests.arrived else "none yet",
         trend=tests.trend,
-        written=_percent,
+        written=share,
         link=_to_bundle(
             caught.bundle if caught else next((one.bundle for one in tests.columns), None),
             "The last caught" if caught else "What is live",
@@ -287,9 +287,9 @@ def _reproducible(found: Confidence) -> Answer:
         words=words,
         limit="Yes: once made again. No: a part is missing.",
         measure="On record",
-        number=_percent(known / parts) if parts else "none yet",
+        number=share(known / parts) if parts else "none yet",
         trend=made.trend,
-        written=_percent,
+        written=share,
         link=_to_bundle(worst.bundle if worst else None, "The record", found),
         columns=["Bundle", "On record", "Missing", "Gaps"],
         rows=[
@@ -307,9 +307,7 @@ def _holding(found: Confidence) -> Answer:
     if rate.value is None:
         words = f"Nothing was deployed in these {found.window.days} days."
     else:
-        words = (
-            f"{held.failed} of {text.count(rate.n, 'deployment')} failed; {_percent(rework.value or 0)} were rework."
-        )
+        words = f"{held.failed} of {text.count(rate.n, 'deployment')} failed; {share(rework.value or 0)} were rework."
     if held.still_failing:
         words += f" {held.still_failing} still {'fails' if held.still_failing == 1 else 'fail'}."
     if held.last_incident:
@@ -327,12 +325,12 @@ def _holding(found: Confidence) -> Answer:
         question="Do our releases hold?",
         state=held.state,
         words=f"{words} {said}",
-        limit=f"Yes: at most {_percent(FAIL_LIMIT)} fail, {_percent(REWORK_LIMIT)} are rework, of {LEAST_TO_JUDGE} or "
+        limit=f"Yes: at most {share(FAIL_LIMIT)} fail, {share(REWORK_LIMIT)} are rework, of {LEAST_TO_JUDGE} or "
         "more, with incidents reported.",
         measure="Change fail rate",
-        number=_percent(rate.value) if rate.value is not None else "none yet",
+        number=share(rate.value) if rate.value is not None else "none yet",
         trend=held.trend,
-        written=_percent,
+        written=share,
         link=lambda: links.to_delivery("The deliveries", _of_window(found)),
     )
 
@@ -344,10 +342,6 @@ def _of_window(found: Confidence) -> dict[str, str]:
     """The Delivery page's own words for what this page looks at."""
     window = {"window": scope.FREE, "from": found.window.first.isoformat(), "to": found.window.until.isoformat()}
     return {"app": found.application, **window} if found.application else window
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
 
 
 def _cells(*words: str) -> list[str]:

@@ -12,8 +12,8 @@ from pages.components import behind, course, figures, frame, reads, scope, statu
 from pages.components.theme import Tone
 from services.queries import measures
 from services.queries.measures import Measured
-from services.rules.durations import of_hours
 from services.rules.metrics import BY_NAME, LedgerPart, PartName
+from services.rules.spoken import of_hours, share
 
 THROUGHPUT = {
     "deployment_frequency": ("deployment_days_per_week",),
@@ -188,7 +188,8 @@ def _wait(found: Measured, name: str) -> None:
     with st.container(border=True, gap="xsmall", height="stretch"):
         value = found.values[name]
         number = text.plain(figures.value(value))
-        st.metric(BY_NAME[name].title, f":gray[{number}]" if value.too_few else number)
+        st.caption(BY_NAME[name].title)
+        st.markdown(f"#### :gray[{number}]" if value.too_few else f"#### {number}")
         behind.button(found, name, brief=True)
 
 
@@ -202,7 +203,7 @@ def _largest(found: Measured) -> str:
     since = "training" if trained == {True} else "request" if trained == {False} else "training or request"
     middle = median(_of(one.parts, largest) for one in found.ledgers)
     where = f" in {largest.stage}" if largest.stage else ""
-    part = figures.share(largest.hours / total)
+    part = share(largest.hours / total)
     return (
         f"From {since} to production {part} of the time was {IN_WORDS[largest.name]}{where}; median {of_hours(middle)}."
     )

@@ -12,7 +12,7 @@ import typer
 from services.cli.desk import Json, desk, hint, print_json, say, table
 from services.cli.times import moment
 from services.errors import BadInput
-from services.rules.durations import of_hours
+from services.rules.spoken import of_hours, share
 
 if TYPE_CHECKING:
     from services.queries.measures import Measured
@@ -99,7 +99,7 @@ def _number(value: Value, number: float | None) -> str:
     if number is None:
         return ""
     if value.unit == "share":
-        return f"{number:.1%}"
+        return share(number)
     if value.unit == "hours":
         return of_hours(number)
     return f"{number:,.4g} {value.unit}" if value.unit == "a day" else f"{number:,.4g}"

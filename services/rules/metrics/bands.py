@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.rules.metrics.values import Value
+from services.rules.spoken import share
 
 DAY = 24.0
 MONTH = 365.25 / 12 * DAY
@@ -63,7 +64,7 @@ def band(value: Value) -> Band | None:
     if industry is None or value.value is None or value.too_few:
         return None
     if value.name in RATES:
-        return Band(None, f"{value.value:.0%}", 10 - value.value * 10, industry)
+        return Band(None, share(value.value), 10 - value.value * 10, industry)
     number, answer = _frequency(value.value) if value.name == "deployment_frequency" else _duration(value.value)
     return Band(number, answer, (number - 1) * 2.0, industry)
 

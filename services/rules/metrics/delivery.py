@@ -6,13 +6,13 @@ from collections.abc import Callable, Container
 from datetime import timedelta
 from itertools import pairwise
 
-from services.rules.durations import of_hours
 from services.rules.metrics import intervals
 from services.rules.metrics.history import History
 from services.rules.metrics.links import LinkKind
 from services.rules.metrics.samples import Sample, Samples
 from services.rules.metrics.values import Answer, QualityKind, QualityRow, Value
 from services.rules.metrics.windows import Window
+from services.rules.spoken import of_hours
 
 Metric = Callable[[History, Window], Value]
 SIX_MONTHS = timedelta(days=180)

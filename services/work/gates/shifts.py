@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from services.rules.spoken import share
 from services.work.gates import columns
 from services.work.gates.columns import Family
 from services.work.gates.task import many
@@ -80,7 +81,7 @@ def _nulls(name: str, column: pd.Series, live: pd.Series) -> Shift | None:
         return None
     before, now = theirs / len(live), ours / len(column)
     counts = np.array([[ours, len(column) - ours], [theirs, len(live) - theirs]])
-    note = f"nulls {before:.1%} live, now {now:.1%}"
+    note = f"nulls {share(before)} live, now {share(now)}"
     return Shift(name, Kind.NULLS, len(column), len(live), abs(now - before), _chi_square(counts), note=note)
 
 

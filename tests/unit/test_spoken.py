@@ -1,4 +1,4 @@
-"""Durations as a person would say them."""
+"""Durations and shares as a person would say them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.rules.durations import of_hours, span, whole
+from services.rules.spoken import of_hours, share, span, whole
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,10 @@ def test_what_was_measured_has_a_decimal_and_how_long_ago_is_in_whole_units() ->
 
     assert span(almost_four_days) == "3.8 days"
     assert whole(almost_four_days) == "3 days"
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [(1 / 3, "33 %"), (0.025, "2.5 %"), (0.05, "5 %"), (0.0, "0 %"), (1.0, "100 %")]
+)
+def test_a_part_of_one_is_said_in_percent_with_a_decimal_where_it_is_small(part: float, said: str) -> None:
+    assert share(part) == said

@@ -1,4 +1,4 @@
-"""Durations in the unit a person would say."""
+"""Durations and shares as a person would say them."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def of_hours(hours: float) -> str:
     """`2.1 days`, from a number of hours; a negative one with its sign."""
     sign = "-" if hours < 0 else ""
     return f"{sign}{span(timedelta(hours=abs(hours)))}" if hours else "0 minutes"
+
+
+def share(part: float) -> str:
+    """`33 %`, `2.5 %`: a part of one."""
+    percent = part * 100
+    return f"{percent:.0f} %" if abs(percent) >= 10 or percent == round(percent) else f"{percent:.1f} %"
