@@ -74,7 +74,7 @@ def draw() -> None:
             _behind(answers)
             if len(found.applications) > 1:
                 _choice(found.applications)
-    with st.container(gap=None):
+    with st.container(gap="xsmall"):
         for answer in answers:
             _show(answer)
 
@@ -105,17 +105,15 @@ def _window(found: Confidence) -> str:
 
 def _show(answer: Answer) -> None:
     """Low enough for five on one screen, and on one printed page beside Streamlit's sidebar."""
-    with st.container(gap="xxsmall"):
+    left, right = st.columns([5, 2], gap="small", vertical_alignment="center")
+    with left, st.container(gap="xxsmall"):
         status.section(answer.question)
-        left, right = st.columns([5, 2], gap="small")
-        with left, st.container(gap="xxsmall"):
-            st.markdown(f"{status.badge(*STATES[answer.state])} {text.plain(answer.words)}")
-            st.caption(text.plain(answer.limit))
-        with right, st.container(gap="xxsmall"):
-            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-                st.metric(answer.measure, answer.number, width="content", label_visibility="collapsed")
-                _trend(answer)
-            answer.link()
+        limit = f":small[:gray[{text.plain(answer.limit)}]]"
+        st.markdown(f"{status.badge(*STATES[answer.state])} {text.plain(answer.words)} {limit}")
+    with right, st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.metric(answer.measure, answer.number, width="content", label_visibility="collapsed")
+        _trend(answer)
+        answer.link()
 
 
 def _trend(answer: Answer) -> None:
