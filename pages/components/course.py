@@ -17,7 +17,10 @@ from services.rules.domain import DeploymentKind
 from services.rules.metrics import BY_NAME, Ledger, LedgerPart, PartName, Sample, TrendPoint
 from services.rules.spoken import of_hours
 
-HOURS = {1 / 60: "1 min", 1 / 6: "10 min", 1: "1 hour", 6: "6 hours", 24: "1 day", 168: "1 week", 730.5: "1 month"}
+HOURS = {
+    **{1 / 60: "1 min", 1 / 6: "10 min", 1: "1 hour", 6: "6 hours", 24: "1 day", 48: "2 days", 96: "4 days"},
+    **{168: "1 week", 336: "2 weeks", 730.5: "1 month", 2191.5: "3 months"},
+}
 SHORTEST = 1 / 3600  # where a logarithm begins: a second
 WEEK = timedelta(days=7)
 MANY = 2_000  # points from which on the browser draws with its graphics card
@@ -196,7 +199,7 @@ def ledgers(measured: Measured, shown: Sequence[Ledger]) -> Picked | None:
     for part in _names(measured.parts):
         figure.add_bar(
             y=[together, *rows.values()],
-            x=[_part(measured.parts, part), *(_part(one.parts, part) for one in shown)],
+            x=[hours_of(measured.parts, part), *(hours_of(one.parts, part) for one in shown)],
             customdata=[["all", part.value], *([str(one.deployment), part.value] for one in shown)],
             orientation="h",
             marker=_look(part, kind),
@@ -231,7 +234,7 @@ def picked_part(measured: Measured, marks: Sequence[Any]) -> Picked | None:
         return None
     which, part = marks[0][0], PartName(marks[0][1])
     found = [one for one in measured.ledgers if which in ("all", str(one.deployment))]
-    samples = [Sample(one.finished, one.deployment, _part(one.parts, part)) for one in found]
+    samples = [Sample(one.finished, one.deployment, hours_of(one.parts, part)) for one in found]
     if which == "all":
         samples = [sample for sample in samples if sample.value]
     return Picked(part.value, tuple(samples))
@@ -241,7 +244,8 @@ def _names(parts: Sequence[LedgerPart]) -> list[PartName]:
     return [name for name in PartName if any(part.name is name and part.duration for part in parts)]
 
 
-def _part(parts: Sequence[LedgerPart], name: PartName) -> float:
+def hours_of(parts: Sequence[LedgerPart], name: PartName) -> float:
+    """What this part took, in all stages together."""
     return sum(part.hours for part in parts if part.name is name)
 
 

@@ -12,7 +12,7 @@ from pages.components import behind, course, figures, frame, reads, scope, statu
 from pages.components.theme import Tone
 from services.queries import measures
 from services.queries.measures import Measured
-from services.rules.metrics import BY_NAME, LedgerPart, PartName
+from services.rules.metrics import BY_NAME, PartName
 from services.rules.spoken import of_hours, share
 
 THROUGHPUT = {
@@ -195,22 +195,15 @@ def _wait(found: Measured, name: str) -> None:
 
 def _largest(found: Measured) -> str:
     """`From training to production 61 % of the time was waiting for approval; median 19 hours.`"""
-    total = sum(part.hours for part in found.parts)
-    largest = max(found.parts, key=lambda part: part.duration)
+    hours = {name: course.hours_of(found.parts, name) for name in PartName}
+    total, largest = sum(hours.values()), max(hours, key=lambda name: hours[name])
     if not total:
         return "The releases of this window took no time at all."
     trained = {one.from_training for one in found.ledgers}
     since = "training" if trained == {True} else "request" if trained == {False} else "training or request"
-    middle = median(_of(one.parts, largest) for one in found.ledgers)
-    where = f" in {largest.stage}" if largest.stage else ""
-    part = share(largest.hours / total)
-    return (
-        f"From {since} to production {part} of the time was {IN_WORDS[largest.name]}{where}; median {of_hours(middle)}."
-    )
-
-
-def _of(parts: tuple[LedgerPart, ...], wanted: LedgerPart) -> float:
-    return sum(part.hours for part in parts if (part.name, part.stage) == (wanted.name, wanted.stage))
+    middle = median(course.hours_of(one.parts, largest) for one in found.ledgers)
+    part = share(hours[largest] / total)
+    return f"From {since} to production {part} of the time was {IN_WORDS[largest]}; median {of_hours(middle)}."
 
 
 def _data_quality(found: Measured) -> None:

@@ -24,6 +24,7 @@ deployment = typer.Typer(help="Deployments of before Headgate.", no_args_is_help
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the file, store nothing.")]
 Number = Annotated[int, typer.Argument(metavar="INCIDENT", help="The incident's number")]
+FEW = 10
 AGAIN = "Had it been interrupted, running it again would have completed it."
 Application = Annotated[str, typer.Argument(help="The application.")]
 
@@ -171,7 +172,9 @@ def _report(found: Imported, noun: str, dry_run: bool, as_json: bool) -> None:
         return
     would = "would be " if dry_run else ""
     say(f"{found.added} {noun} {would}imported; {found.known} were there already.")
-    for name in found.applications:
+    for name in found.applications[:FEW]:
         hint(f"The application {name} {would or 'was '}created, without a policy.")
+    if others := found.applications[FEW:]:
+        hint(f"{len(others)} more applications {would or 'were '}created, too; `--json` names them.")
     if found.parts > 1:
         hint(f"Written in {found.parts} parts, between which others could write. {AGAIN}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+LEAST_PERCENT = 0.1
 UNITS = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60))
 
 
@@ -36,6 +37,8 @@ def of_hours(hours: float) -> str:
 
 
 def share(part: float) -> str:
-    """`33 %`, `2.5 %`: a part of one."""
+    """`33 %`, `2.5 %`, `under 0.1 %`: a part of one."""
     percent = part * 100
+    if 0 < percent < LEAST_PERCENT:
+        return f"under {LEAST_PERCENT} %"
     return f"{percent:.0f} %" if abs(percent) >= 10 or percent == round(percent) else f"{percent:.1f} %"

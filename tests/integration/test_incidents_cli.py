@@ -113,3 +113,13 @@ def test_a_long_import_says_that_it_was_written_in_parts(
 
     assert out == "2 deployments imported; 0 were there already.\n"
     assert "Written in 2 parts, between which others could write." in err
+
+
+def test_of_many_new_applications_the_first_ten_are_named(headgate: Headgate, flights: Path) -> None:
+    rows = [f"n{number},app-{number},production,v1,2026-01-05T10:00:00Z" for number in range(12)]
+    flights.write_text("\n".join(["id,application,stage,bundle,finished_at", *rows]))
+
+    _, _, err = headgate("deployment", "import", str(flights))
+
+    assert err.count("was created, without a policy.") == 10
+    assert "2 more applications were created, too; `--json` names them." in err

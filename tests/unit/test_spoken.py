@@ -34,7 +34,8 @@ def test_what_was_measured_has_a_decimal_and_how_long_ago_is_in_whole_units() ->
 
 
 @pytest.mark.parametrize(
-    ("part", "said"), [(1 / 3, "33 %"), (0.025, "2.5 %"), (0.05, "5 %"), (0.0, "0 %"), (1.0, "100 %")]
+    ("part", "said"),
+    [(1 / 3, "33 %"), (0.025, "2.5 %"), (0.05, "5 %"), (0.00002, "under 0.1 %"), (0.0, "0 %"), (1.0, "100 %")],
 )
 def test_a_part_of_one_is_said_in_percent_with_a_decimal_where_it_is_small(part: float, said: str) -> None:
     assert share(part) == said
