@@ -19,6 +19,7 @@ from services.commands.incidents import Report
 from services.queries import measures
 from services.queries.measures import Measured
 from services.rules.metrics import PartName, last_days
+from services.rules.spoken import share
 from services.store.database import Store
 
 PAGE = "measure/delivery"
@@ -85,6 +86,15 @@ def test_it_says_first_how_much_went_out_and_how_much_failed(open_page: Open, pa
     assert metric(at, "Change fail rate") == "25 %"
     assert metric(at, "Deployment rework rate") == "20 %"
     assert metric(at, "Rollback time") == ":gray[2 hours]"  # four of them: too few to judge
+
+
+def test_where_the_time_went_names_the_part_with_the_longest_bar(open_page: Open, past: Path, store: Store) -> None:
+    said = words(open_page(PAGE))
+
+    parts = read(store).parts
+    hours = {name: sum(part.hours for part in parts if part.name is name) for name in PartName}
+    assert max(hours, key=lambda name: hours[name]) is PartName.QUEUE
+    assert f"{share(hours[PartName.QUEUE] / sum(hours.values()))} of the time was in the queue" in said
 
 
 def test_every_number_says_its_n_and_opens_its_rows(open_page: Open, past: Path) -> None:
