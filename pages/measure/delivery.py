@@ -189,7 +189,7 @@ def _wait(found: Measured, name: str) -> None:
         value = found.values[name]
         number = text.plain(figures.value(value))
         st.caption(BY_NAME[name].title)
-        st.markdown(f"#### :gray[{number}]" if value.too_few else f"#### {number}")
+        st.markdown(f"**:gray[{number}]**" if value.too_few else f"**{number}**")
         behind.button(found, name, brief=True)
 
 
