@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -128,7 +128,7 @@ def _write_members(store: Store, tracking: Tracking, target: Target, owner: str)
 
 def registry_version(store: Store, tracking: Tracking, target: Target, *, clock: Clock) -> str:
     """The bundle's version of bundle.<application>, checked or made. Raises where one of its parts is gone."""
-    known = _known_if_whole(tracking, target)
+    model, known = _checked(tracking, target)
     if known is not None:
         return known
     version = tracking.ensure_bundle_version(
@@ -136,21 +136,22 @@ def registry_version(store: Store, tracking: Tracking, target: Target, *, clock:
         digest=target.digest,
         ref=str(target.ref),
         manifest=manifest(target.components),
-        model=_model(tracking, target.components),
+        model=model,
     )
     deployments.name_registry_version(store, target, version, clock=clock)
     return version
 
 
-def _known_if_whole(tracking: Tracking, target: Target) -> str | None:
-    """The version that the store knows, if MLflow still has it. Raises where one of the bundle's parts is gone."""
+def _checked(tracking: Tracking, target: Target) -> tuple[ModelVersion | None, str | None]:
+    """The bundle's model, and the version that the store knows, if MLflow still has it. Raises where a part is gone."""
     prompts = [partial(_require_prompt, tracking, prompt) for prompt in _of(target.components, ComponentKind.PROMPT)]
-    checks: Sequence[Callable[[], str | None]] = [
-        partial(_require_model, tracking, target.components),
+    checks: list[Callable[[], Any]] = [
+        partial(_whole_model, tracking, target.components),
         *prompts,
         partial(_known_version, tracking, target),
     ]
-    return tracking.together(checks)[-1]
+    model, *_, known = tracking.together(checks)
+    return model, known
 
 
 def _known_version(tracking: Tracking, target: Target) -> str | None:
@@ -159,9 +160,13 @@ def _known_version(tracking: Tracking, target: Target) -> str | None:
     return known if exists else None
 
 
-def _require_model(tracking: Tracking, components: tuple[Component, ...]) -> None:
-    if (model := _model(tracking, components)) is not None:
-        tracking.require_artifact(model)
+def _whole_model(tracking: Tracking, components: tuple[Component, ...]) -> ModelVersion | None:
+    models = _of(components, ComponentKind.MODEL)
+    if not models:
+        return None
+    model = tracking.version(models[0].name, models[0].version)
+    tracking.require_artifact(model)
+    return model
 
 
 def _require_prompt(tracking: Tracking, prompt: Component) -> None:
@@ -184,11 +189,6 @@ def manifest(components: tuple[Component, ...]) -> dict[str, Any]:
 
 def _of(components: tuple[Component, ...], kind: ComponentKind) -> list[Component]:
     return [component for component in components if component.kind is kind]
-
-
-def _model(tracking: Tracking, components: tuple[Component, ...]) -> ModelVersion | None:
-    models = _of(components, ComponentKind.MODEL)
-    return tracking.version(models[0].name, models[0].version) if models else None
 
 
 def _member_writes(tracking: Tracking, target: Target) -> list[tuple[Component, Callable[[], None]]]:
