@@ -47,20 +47,20 @@ def is_new(person: Person) -> bool:
 
 def only_this_machine(address: str | None) -> bool:
     """Whether nobody from elsewhere reaches it. Streamlit listens on every address of the machine where none is set."""
-    if address == "localhost":
-        return True
-    try:
-        return ip_address(address or "0.0.0.0").is_loopback
-    except ValueError:
-        return False
+    return address == "localhost" or _is_loopback(address or "0.0.0.0") is True
 
 
 def is_another_machine(address: str | None) -> bool:
     """Whether a visitor comes from there. Somebody without an address came through a socket of this machine."""
+    return _is_loopback(address or "127.0.0.1") is False
+
+
+def _is_loopback(address: str) -> bool | None:
+    """None for what is no address."""
     try:
-        return not ip_address(address or "127.0.0.1").is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
-        return False
+        return None
 
 
 def _ask(words: str, remedy: str = "") -> NoReturn:
