@@ -18,8 +18,17 @@ from services.rules.metrics import BY_NAME, Ledger, LedgerPart, PartName, Sample
 from services.rules.spoken import of_hours
 
 HOURS = {
-    **{1 / 60: "1 min", 1 / 6: "10 min", 1: "1 hour", 6: "6 hours", 24: "1 day", 48: "2 days", 96: "4 days"},
-    **{168: "1 week", 336: "2 weeks", 730.5: "1 month", 2191.5: "3 months"},
+    1 / 60: "1 min",
+    1 / 6: "10 min",
+    1: "1 hour",
+    6: "6 hours",
+    24: "1 day",
+    48: "2 days",
+    96: "4 days",
+    168: "1 week",
+    336: "2 weeks",
+    730.5: "1 month",
+    2191.5: "3 months",
 }
 SHORTEST = 1 / 3600  # where a logarithm begins: a second
 WEEK = timedelta(days=7)
@@ -64,16 +73,24 @@ def trend(measured: Measured, name: str) -> Picked | None:
         range=[measured.within.start, measured.within.end],
         title={"text": "when it finished (UTC)", "font": {"size": 12}},
     )
-    chosen = st.plotly_chart(
-        figure,
-        theme=None,
-        config={"displayModeBar": False},
-        key=f"trend {name} {measured.within.first} {measured.within.until}",
-        on_select="rerun",
-        selection_mode="points",
-        alt=f"{BY_NAME[name].title}: weekly median and 90th percentile with {len(samples)} raw points",
+    key = f"trend {name} {measured.within.first} {measured.within.until}"
+    alt = f"{BY_NAME[name].title}: weekly median and 90th percentile with {len(samples)} raw points"
+    return picked(measured, points, _clicked_in(figure, key, alt))
+
+
+def _clicked_in(figure: go.Figure, key: str, alt: str) -> list[Any]:
+    """Show the chart, and give what the clicked points carry."""
+    return clicked(
+        st.plotly_chart(
+            figure,
+            theme=None,
+            config={"displayModeBar": False},
+            key=key,
+            on_select="rerun",
+            selection_mode="points",
+            alt=alt,
+        )
     )
-    return picked(measured, points, clicked(chosen))
 
 
 def clicked(chosen: Any) -> list[Any]:
@@ -216,16 +233,9 @@ def ledgers(measured: Measured, shown: Sequence[Ledger]) -> Picked | None:
     figure.update_yaxes(
         categoryorder="array", categoryarray=[*reversed(rows.values()), together], showgrid=False, title=None
     )
-    chosen = st.plotly_chart(
-        figure,
-        theme=None,
-        config={"displayModeBar": False},
-        key=f"ledgers {measured.within.first} {measured.within.until}",
-        on_select="rerun",
-        selection_mode="points",
-        alt=f"Where the time of {len(measured.ledgers)} releases went, part by part",
-    )
-    return picked_part(measured, clicked(chosen))
+    key = f"ledgers {measured.within.first} {measured.within.until}"
+    alt = f"Where the time of {len(measured.ledgers)} releases went, part by part"
+    return picked_part(measured, _clicked_in(figure, key, alt))
 
 
 def picked_part(measured: Measured, marks: Sequence[Any]) -> Picked | None:
