@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,18 +61,27 @@ def wait_until_it_answers(dashboard: Dashboard) -> None:
     pytest.fail("The dashboard did not answer within a minute.")
 
 
-@contextmanager
-def served(home: Path, log: Path) -> Iterator[Dashboard]:
-    """A freshly started dashboard: nobody has opened any page yet. Python reports each import of its process."""
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+def served(home: Path, log: Path) -> AbstractContextManager[Dashboard]:
+    """A freshly started dashboard: nobody has opened any page yet. Python reports each import of its process."""
+    port, program = free_port(), str(Path(sys.executable).parent / "headgate")
+    command = [program, "serve", "--no-browser", "--port", str(port)]
+    return started(command, home, log, port, PYTHONPROFILEIMPORTTIME="1")
+
+
+@contextmanager
+def started(
+    command: list[str], home: Path, log: Path, port: int, cwd: Path | None = None, **environ: str
+) -> Iterator[Dashboard]:
+    """A dashboard that the command serves at the port."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "headgate"), "serve", "--no-browser", "--port", str(port)],
-            env={**os.environ, "HEADGATE_HOME": str(home), "PYTHONPROFILEIMPORTTIME": "1"},
-            stdout=output,
-            stderr=output,
+            command, env={**os.environ, "HEADGATE_HOME": str(home), **environ}, cwd=cwd, stdout=output, stderr=output
         )
     dashboard = Dashboard(f"http://127.0.0.1:{port}", home, log, process)
     try:

@@ -8,7 +8,6 @@ python tests/benchmarks/pages.py [HOME]: the home of a built sample; without one
 from __future__ import annotations
 
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from dashboards import headgate, served
+from dashboards import free_port, headgate, served
 from playwright.sync_api import sync_playwright
 
 ROUNDS = 9
@@ -52,9 +51,7 @@ st.navigation([st.Page(first, default=True), st.Page(deep, url_path="deep")]).ru
 def empty_pages(folder: Path) -> Iterator[str]:
     """The least that Streamlit can serve."""
     (folder / "empty.py").write_text(EMPTY, encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ("--server.address", "127.0.0.1", "--server.port", str(port), "--server.headless", "true")
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "empty.py", *options, "--browser.gatherUsageStats", "false"],

@@ -8,7 +8,6 @@ transaction beside the bare writes of the same aliases. The aim is a second, and
 from __future__ import annotations
 
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import example
+from dashboards import free_port
 from hands import Team
 
 from services import settings as settings_module
@@ -47,9 +47,7 @@ ROUNDS = 15
 @contextmanager
 def served(home: Path) -> Iterator[str]:
     """MLflow as a server over HTTP, with its database and artifacts under `home`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     home.mkdir(parents=True)
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),

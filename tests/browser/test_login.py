@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 import secrets
-import socket
-import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 import uvicorn
-from dashboards import Dashboard, headgate, wait_until_it_answers
+from dashboards import Dashboard, free_port, headgate, started
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from playwright.sync_api import Page, expect
@@ -100,12 +97,6 @@ class Provider:
         return JSONResponse({"keys": [self.key.as_dict(private=False)]})
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     port = free_port()
@@ -119,31 +110,17 @@ def provider() -> Iterator[Provider]:
 
 
 def streamlit(home: Path, log: Path, port: int, *options: str) -> AbstractContextManager[Dashboard]:
-    return started(home, log, port, "streamlit", "run", "app.py", "--server.port", str(port), *options)
+    return by_another_program(home, log, port, "streamlit", "run", "app.py", "--server.port", str(port), *options)
 
 
 def served_by_uvicorn(folder: Path, port: int) -> AbstractContextManager[Dashboard]:
     address = ("--host", "127.0.0.1", "--port", str(port))
-    return started(folder / "home", folder / "log", port, "uvicorn", "app:app", *address)
+    return by_another_program(folder / "home", folder / "log", port, "uvicorn", "app:app", *address)
 
 
-@contextmanager
-def started(home: Path, log: Path, port: int, *program: str) -> Iterator[Dashboard]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *program],
-            env={**os.environ, "HEADGATE_HOME": str(home), "HEADGATE_ROLES": ROLES, "HEADGATE_WORKER": "off"},
-            cwd=PROJECT,
-            stdout=output,
-            stderr=output,
-        )
-    dashboard = Dashboard(f"http://127.0.0.1:{port}", home, log, process)
-    try:
-        wait_until_it_answers(dashboard)
-        yield dashboard
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+def by_another_program(home: Path, log: Path, port: int, *program: str) -> AbstractContextManager[Dashboard]:
+    command = [sys.executable, "-m", *program]
+    return started(command, home, log, port, PROJECT, HEADGATE_ROLES=ROLES, HEADGATE_WORKER="off")
 
 
 POLICY = """
