@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desks import Desk, Headgate
 
-from services.cli import main
 from services.commands import imports
 from services.settings import Settings
 from services.store.database import Store
@@ -19,25 +18,11 @@ d1,flights,production,v1,2026-01-05T10:00:00Z
 d2,flights,production,v2,2026-01-06T10:00:00Z
 """
 OPEN = ("incident", "open", "flights", "--title", "Late", "--since", "2026-01-06T12:00:00Z")
-Headgate = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def headgate(
-    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Headgate:
-    """The program in this process: its exit code, its output, and what it said beside."""
-    monkeypatch.setenv("HEADGATE_HOME", str(settings.home))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["headgate", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+def headgate(settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> Headgate:
+    return Desk(settings.home, monkeypatch).program()
 
 
 @pytest.fixture

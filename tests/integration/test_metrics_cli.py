@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desks import Desk, Headgate
 
-from services.cli import main
 from services.clock import WallClock
 from services.commands import imports
 from services.errors import BadInput
@@ -36,7 +35,6 @@ e,<b>search</b> *x*,production,S1,2026-03-04T09:00:00Z,,,
 INCIDENTS = """id,application,title,impact_started_at,detected_at,resolved_at,caused_by
 I-1,delays,Late notices,2026-03-03T15:00:00Z,2026-03-03T15:10:00Z,2026-03-03T16:00:00Z,c
 """
-Headgate = Callable[..., tuple[int, str, str]]
 
 
 def history(store: Store, folder: Path, incidents: str = "") -> None:
@@ -50,22 +48,8 @@ def history(store: Store, folder: Path, incidents: str = "") -> None:
 
 
 @pytest.fixture
-def headgate(
-    either_settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Headgate:
-    """The program in this process: its exit code, its output, and what it said beside."""
-    monkeypatch.setenv("HEADGATE_HOME", str(either_settings.home))
-    monkeypatch.setenv("HEADGATE_DATABASE_URL", either_settings.database_url)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["headgate", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
+def headgate(either_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Headgate:
+    return Desk(either_settings.home, monkeypatch).program(HEADGATE_DATABASE_URL=either_settings.database_url)
 
 
 def asked(headgate: Headgate, *arguments: str) -> Any:
